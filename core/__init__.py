@@ -1,0 +1,71 @@
+"""Interfaces and algorithms of score-based generative modelling through SDEs; concrete components are plugins."""
+
+from .component import Component, Within, option
+from .data import DataSpec, Items, Split, TensorItems
+from .interfaces import (
+    KINDS,
+    Condition,
+    Conditioner,
+    Corrector,
+    Dataset,
+    Grid,
+    Interval,
+    Likelihood,
+    LogProb,
+    Objective,
+    Predictor,
+    Sampler,
+    ScoreModel,
+    Step,
+)
+from .mixture import Mixture
+from .noise import Noise, SeededNoise
+from .reverse import Reverse
+from .scalars import Scalar, asinh, broadcast, double, exp, expm1, log, softplus, sqrt, where
+from .score import Prediction, Score, TimeCoordinate
+from .sde import SDE, EulerLadder, Ladder, LinearSDE
+
+__all__ = [
+    "KINDS",
+    "SDE",
+    "Component",
+    "Condition",
+    "Conditioner",
+    "Corrector",
+    "DataSpec",
+    "Dataset",
+    "EulerLadder",
+    "Grid",
+    "Interval",
+    "Items",
+    "Ladder",
+    "Likelihood",
+    "LinearSDE",
+    "LogProb",
+    "Mixture",
+    "Noise",
+    "Objective",
+    "Prediction",
+    "Predictor",
+    "Reverse",
+    "Sampler",
+    "Scalar",
+    "Score",
+    "ScoreModel",
+    "SeededNoise",
+    "Split",
+    "Step",
+    "TensorItems",
+    "TimeCoordinate",
+    "Within",
+    "asinh",
+    "broadcast",
+    "double",
+    "exp",
+    "expm1",
+    "log",
+    "option",
+    "softplus",
+    "sqrt",
+    "where",
+]

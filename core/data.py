@@ -1,0 +1,98 @@
+"""What is known of data, and the map between stored items and what a model sees.
+
+Data with ``levels`` are whole numbers k in 0, ..., levels - 1. Uniform dequantisation (Theis et al., 2016) adds u in [0, 1) and scales,
+
+    x = low + (high - low) (k + u) / levels,      log P(k) >= E_u[log p(x)] + D log((high - low) / levels),
+
+and that offset, computed from range and levels, is all that bits/dim need. Without dequantisation u = k / (levels - 1), so that the
+ends of the scale are the ends of the range. Other data are used as they are.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, final
+
+import attrs
+import torch
+from torch import Tensor
+
+from .mixture import Mixture
+from .noise import Noise
+
+Split: TypeAlias = Literal["train", "test"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DataSpec:
+    """Shape of one item (no batch axis), the range the model sees, the number of levels and classes, each None where there is none."""
+
+    shape: tuple[int, ...]
+    range: tuple[float, float] | None = None
+    levels: int | None = None
+    classes: int | None = None
+
+    @property
+    def dimension(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an item is a picture (1 or 3 channels, H, W)."""
+        return len(self.shape) == 3 and self.shape[0] in (1, 3)
+
+    @property
+    def log_volume(self) -> float:
+        """The offset D log((high - low) / levels) from a log-density to a log-probability, in nats; 0 without levels."""
+        if self.levels is None or self.range is None:
+            return 0.0
+        low, high = self.range
+        return self.dimension * math.log((high - low) / self.levels)
+
+    def scale(self, items: Tensor, noise: Noise | None = None) -> Tensor:
+        """Stored items (B, *shape) as the model sees them, float32; dequantised where a noise is given and the data have levels."""
+        x = items.float()
+        if self.levels is None or self.range is None:
+            return x
+        low, high = self.range
+        unit = x / (self.levels - 1) if noise is None else (x + noise.uniform_like(x)) / self.levels
+        return low + (high - low) * unit
+
+    def quantise(self, x: Tensor) -> Tensor:
+        """The nearest stored items of what a model made, int64 where the data have levels; the inverse of ``scale`` without noise."""
+        if self.levels is None or self.range is None:
+            return x
+        low, high = self.range
+        return ((x - low) / (high - low) * (self.levels - 1)).round().clamp(0, self.levels - 1).long()
+
+
+class Items(ABC):
+    """One split of a data set, read by position."""
+
+    spec: DataSpec
+    law: Mixture | None = None  # the exact law of the items, where it is known
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The stored items at these positions: ``x`` (B, *shape), whole numbers where there are levels, and the model's further inputs."""
+
+
+@final
+class TensorItems(Items):
+    """Items held in memory: ``x`` (N, *) and further tensors with the same first axis (such as ``label``)."""
+
+    def __init__(self, spec: DataSpec, tensors: Mapping[str, Tensor], law: Mixture | None = None) -> None:
+        if tuple(tensors["x"].shape[1:]) != spec.shape:
+            raise ValueError(f"items of shape {tuple(tensors['x'].shape[1:])} do not match the declared {spec.shape}")
+        self.spec, self.tensors, self.law = spec, dict(tensors), law
+
+    def __len__(self) -> int:
+        return len(self.tensors["x"])
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        rows = torch.as_tensor(indices)
+        return {key: value[rows] for key, value in self.tensors.items()}

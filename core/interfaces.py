@@ -1,0 +1,237 @@
+"""The interfaces that plugins fill. A kind of component is its abstract class; the list is open.
+
+Throughout: states x are (B, *) of any rank, times run from t down to s < t, a reverse process carries the SDE and the score, and every
+random number comes from the ``noise`` that is handed in. Components are immutable: history travels in ``Step.state``.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from .component import Component
+from .data import DataSpec, Items, Split
+from .noise import Noise
+from .reverse import Reverse
+from .scalars import Scalar
+from .score import Prediction, Score, TimeCoordinate
+from .sde import SDE
+
+
+class Interval(NamedTuple):
+    """One step of a grid, from t down to s: number ``index`` of ``count``; float64."""
+
+    t: float
+    s: float
+    index: int
+    count: int
+
+
+class Step(NamedTuple):
+    """The outcome of one step from a given x: x ~ N(mean, std^2), std 0 for a deterministic step and None where x is not Gaussian.
+
+    ``state`` is a method's history: a pytree whose tensors have the batch axis first or do not depend on the sample.
+    """
+
+    x: Tensor
+    mean: Tensor
+    std: Scalar | None = None
+    state: Any = None
+
+
+class LogProb(NamedTuple):
+    """Log-densities, one entry per sample: value and std_error (of its stochastic estimate; 0 if exact) in nats, the latent code
+    (shape of x), the solver's evaluations, and status (0 converged, 1 stopped at max_nfe)."""
+
+    value: Tensor
+    std_error: Tensor
+    latent: Tensor
+    evaluations: Tensor
+    status: Tensor
+
+
+class ScoreModel(Component):
+    """A network with the facts that turn its output into a score."""
+
+    kind = "model"
+    needs: ClassVar[type[SDE]] = SDE
+    trainable: ClassVar[bool] = True
+
+    @abstractmethod
+    def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
+        """The network, with forward(x (B, *shape), time (B,), **inputs) -> (B, *shape).
+
+        Raises ValueError, in one line, where it does not fit the data's shape.
+        """
+
+    @abstractmethod
+    def prediction(self, sde: SDE) -> Prediction:
+        """What the network's output is."""
+
+    @abstractmethod
+    def time(self, sde: SDE) -> TimeCoordinate | None:
+        """The time coordinate that the network reads; None for t as the loop has it."""
+
+    def scales_input(self, sde: SDE) -> bool:
+        """Whether the network is given x / sqrt(alpha^2 + sigma^2)."""
+        return False
+
+    def fit(self, network: nn.Module, items: Items) -> None:
+        """Sets, before any training, what gradient descent does not: called once with the training items."""
+
+    def score(self, sde: SDE, network: nn.Module) -> Score:
+        return Score(sde, network, self.prediction(sde), self.time(sde), self.scales_input(sde))
+
+
+class Predictor(Component):
+    """One step of a solver of the reverse process."""
+
+    kind = "predictor"
+    needs: ClassVar[type[SDE]] = SDE
+    couples: ClassVar[bool] = False  # whether a sample's result depends on its batch-mates
+    projectable: ClassVar[bool] = True  # whether a projection may change the state between its steps
+
+    @property
+    def ode_order(self) -> int | None:
+        """The order of convergence to the probability-flow ODE; None for a method with noise, whose weak order is 1."""
+        return None
+
+    @property
+    def evaluations(self) -> int | None:
+        """Score evaluations of one step; None where it varies."""
+        return 1
+
+    @property
+    def reads_s(self) -> bool:
+        """Whether anything is evaluated at s; the ``published`` grid, whose last s is negative, refuses such a predictor."""
+        return True
+
+    def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> Any:
+        """The first state: all that depends on the grid alone is computed here, not in the loop."""
+        return None
+
+    @abstractmethod
+    def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
+        """From x at interval.t to interval.s; s = t is the identity."""
+
+
+class Corrector(Component):
+    """A Markov chain step that leaves the marginal p_t (nearly) unchanged."""
+
+    kind = "corrector"
+    needs: ClassVar[type[SDE]] = SDE
+    couples: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+
+    @abstractmethod
+    def correct(self, reverse: Reverse, x: Tensor, t: Scalar, noise: Noise) -> Step:
+        """One inner step at time t."""
+
+
+class Condition:
+    """What is known of the sample. The defaults change nothing; a condition overrides what it needs."""
+
+    def guide(self, score: Score) -> Score:
+        """The score given what is known; every sampler and likelihood sees it."""
+        return score
+
+    def start(self, x: Tensor, t: float, noise: Noise) -> tuple[Tensor, Any]:
+        """The state at the first time, from a draw of the prior, and the condition's memory (a pytree as ``Step.state``)."""
+        return x, None
+
+    def project(
+        self, before: Step, after: Step, t: float, s: float, memory: Any, reverse: Reverse, noise: Noise
+    ) -> tuple[Step, Any]:
+        """Acts on the state after each inner step from t to s (s = t after a corrector)."""
+        return after, memory
+
+
+class Conditioner(Component):
+    """Makes conditions from observations."""
+
+    kind = "conditioner"
+    needs: ClassVar[type[SDE]] = SDE
+    projects: ClassVar[bool]  # whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)
+
+    @abstractmethod
+    def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Tensor) -> Condition:
+        """The condition for the observations y (B, *), in the model's range."""
+
+
+class Grid(Component):
+    """The times of a sampler."""
+
+    kind = "grid"
+    needs: ClassVar[type[SDE]] = SDE
+    contiguous: ClassVar[bool] = True  # whether each interval starts where the one before ends
+
+    @abstractmethod
+    def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
+        """``count`` steps from sde.t_max, strictly falling, with exact ends. Raises ValueError for a count it does not support."""
+
+
+class Sampler(Component):
+    """A whole sampling loop."""
+
+    kind = "sampler"
+    needs: ClassVar[type[SDE]] = SDE
+
+    @abstractmethod
+    def sample(
+        self, reverse: Reverse, condition: Condition, x: Tensor, intervals: Sequence[Interval], noise: Noise
+    ) -> Iterator[Step]:
+        """Yields the state after every interval, from a draw x of the prior; ``reverse`` is already guided by the condition."""
+
+    def check(self, sde: SDE, intervals: Sequence[Interval], *, contiguous: bool, projects: bool) -> None:
+        """Raises ValueError, in one line, where its parts cannot work together or on this grid."""
+
+    @abstractmethod
+    def evaluations(self, steps: int) -> int | None:
+        """Score evaluations of a run with this many steps; None where it varies."""
+
+
+class Likelihood(Component):
+    """Log-densities and latent codes under a model."""
+
+    kind = "likelihood"
+    needs: ClassVar[type[SDE]] = SDE
+
+    @abstractmethod
+    def log_prob(self, reverse: Reverse, x: Tensor, noise: Noise) -> LogProb:
+        """log p of x (B, *), which stands at sde.t_min, in nats, with x's latent code."""
+
+    @abstractmethod
+    def encode(self, reverse: Reverse, x: Tensor) -> Tensor:
+        """The latent code of x at t_max, shape of x."""
+
+    @abstractmethod
+    def decode(self, reverse: Reverse, z: Tensor) -> Tensor:
+        """The sample with latent code z, shape of z; the inverse of ``encode``."""
+
+
+class Objective(Component):
+    """A training loss."""
+
+    kind = "objective"
+    needs: ClassVar[type[SDE]] = SDE
+
+    @abstractmethod
+    def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:
+        """The loss of each sample of the batch x0 (B, *): (B,), at least float32."""
+
+
+class Dataset(Component):
+    """A data set with its splits."""
+
+    kind = "dataset"
+
+    @abstractmethod
+    def open(self, split: Split) -> Items:
+        """The items of a split. Raises ValueError or OSError, in one line, where the data are missing or not as declared."""
+
+
+KINDS: Mapping[str, type[Component]] = {
+    interface.kind: interface
+    for interface in (SDE, ScoreModel, Predictor, Corrector, Sampler, Grid, Likelihood, Conditioner, Objective, Dataset)
+}

@@ -1,0 +1,116 @@
+"""The score of the marginals, grad log p_t(x), from whatever a network predicts (Song et al., 2021, sec. 3.3 and App. C).
+
+With x_t = alpha x_0 + sigma z and a linear SDE, a network's output o is one of
+
+    score      o ~ grad log p_t(x)
+    noise      o ~ E[z | x_t],      score = -o / sigma
+    denoised   o ~ E[x_0 | x_t],    score = (alpha o - x) / sigma^2
+    velocity   o ~ E[(alpha z - sigma x_0) / n | x_t],  n = sqrt(alpha^2 + sigma^2),  score = -(sigma x + alpha n o) / (sigma n^2)
+
+(velocity is the v of Salimans & Ho, 2022, where n = 1, and the F of Karras et al., 2022, at unit data variance).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, final
+
+import torch
+from torch import Tensor
+
+from .scalars import Scalar, broadcast, double, log, sqrt
+from .sde import SDE, LinearSDE
+
+Prediction: TypeAlias = Literal["score", "noise", "denoised", "velocity"]
+TimeCoordinate: TypeAlias = Literal["t", "999t", "level", "sigma", "log_sigma", "log_snr"]
+
+
+@final
+class Score:
+    """A callable (x (B, *), t) -> score (B, *) around any network, and the count of the network's evaluations.
+
+    ``network`` is called as network(x, c, **inputs) with c a (B,) tensor in x's dtype: the ``time`` coordinate of t (``level`` is
+    t (levels - 1), ``sigma`` the kernel's standard deviation). With ``time`` None it is called with t as it is, a float in loops. With
+    ``scale_input`` the network sees x / sqrt(alpha^2 + sigma^2). ``inputs`` are further tensors with the batch axis first, such as
+    labels. Outputs in half precision are converted in float32.
+
+    Raises TypeError where the SDE is not linear and the prediction, the time or the scaling needs it.
+    """
+
+    def __init__(
+        self,
+        sde: SDE,
+        network: Callable[..., Tensor],
+        predicts: Prediction = "score",
+        time: TimeCoordinate | None = "t",
+        scale_input: bool = False,
+        inputs: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        linear = time in ("sigma", "log_sigma", "log_snr") or scale_input or predicts != "score"
+        if linear and not isinstance(sde, LinearSDE):
+            raise TypeError(f"predicts={predicts!r} with time={time!r} needs a LinearSDE; {type(sde).__name__} is not one")
+        self.sde, self.network, self.predicts, self.time = sde, network, predicts, time
+        self.scale_input, self.inputs = scale_input, dict(inputs or {})
+        self.evaluations = 0
+
+    def given(self, **inputs: Tensor) -> "Score":
+        """The same score with these inputs beside (or instead of) its own."""
+        return Score(self.sde, self.network, self.predicts, self.time, self.scale_input, {**self.inputs, **inputs})
+
+    def __call__(self, x: Tensor, t: Scalar) -> Tensor:
+        """grad log p_t(x), shape of x."""
+        out = self._evaluate(x, t)
+        if self.predicts == "score":
+            return out
+        alpha, sigma = self._kernel(x, t)
+        if self.predicts == "noise":
+            return out * (-1 / sigma)
+        if self.predicts == "denoised":
+            return (alpha * out - x) / sigma**2
+        square = alpha**2 + sigma**2
+        return x * (-1 / square) - out * (alpha / (sigma * sqrt(square)))
+
+    def denoised(self, x: Tensor, t: Scalar) -> Tensor:
+        """E[x_0 | x_t = x] by Tweedie's formula, (x + sigma^2 score) / alpha."""
+        if self.predicts == "denoised":
+            return self._evaluate(x, t)
+        score = self(x, t)
+        alpha, sigma = self._kernel(x, t)
+        return (x + sigma**2 * score) / alpha
+
+    def noise(self, x: Tensor, t: Scalar) -> Tensor:
+        """E[z | x_t = x], minus sigma times the score."""
+        if self.predicts == "noise":
+            return self._evaluate(x, t)
+        return self(x, t) * (-self._kernel(x, t)[1])
+
+    def coordinate(self, t: Scalar) -> Scalar:
+        """The network's time coordinate of t, float64."""
+        t = double(t)
+        if self.time == "999t":
+            return 999 * t
+        if self.time == "level":
+            return t * (self.sde.levels - 1)
+        if isinstance(self.sde, LinearSDE) and self.time in ("sigma", "log_sigma", "log_snr"):
+            if self.time == "log_snr":
+                return self.sde.log_snr(t)
+            sigma = self.sde.sigma(t)
+            return sigma if self.time == "sigma" else log(sigma)
+        return t
+
+    def _kernel(self, x: Tensor, t: Scalar) -> tuple[Scalar, Scalar]:
+        if not isinstance(self.sde, LinearSDE):
+            raise TypeError(f"the denoised mean needs a LinearSDE; {type(self.sde).__name__} is not one")
+        t = double(t)
+        return broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
+
+    def _evaluate(self, x: Tensor, t: Scalar) -> Tensor:
+        self.evaluations += 1
+        given = x
+        if self.scale_input:
+            alpha, sigma = self._kernel(x, t)
+            given = x * (1 / sqrt(alpha**2 + sigma**2))
+        c: Any = t
+        if self.time is not None:
+            c = self.coordinate(t)
+            c = c.to(x) if isinstance(c, Tensor) else torch.full((len(x),), c, dtype=x.dtype, device=x.device)
+        out = self.network(given, c, **self.inputs)
+        return out.float() if out.dtype in (torch.float16, torch.bfloat16) else out

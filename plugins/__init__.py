@@ -1,0 +1,1 @@
+"""The built-in components: the table of contents."""

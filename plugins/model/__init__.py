@@ -1,0 +1,1 @@
+"""Score-based models: networks and exact scores."""
