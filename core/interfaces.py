@@ -24,8 +24,8 @@ class Interval(NamedTuple):
 
     t: float
     s: float
-    index: int
-    count: int
+    index: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]
 
 
 class Step(NamedTuple):
@@ -55,7 +55,7 @@ class ScoreModel(Component):
     """A network with the facts that turn its output into a score."""
 
     kind = "model"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
     trainable: ClassVar[bool] = True
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Predictor(Component):
     """One step of a solver of the reverse process."""
 
     kind = "predictor"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
     couples: ClassVar[bool] = False  # whether a sample's result depends on its batch-mates
     projectable: ClassVar[bool] = True  # whether a projection may change the state between its steps
 
@@ -120,7 +120,7 @@ class Corrector(Component):
     """A Markov chain step that leaves the marginal p_t (nearly) unchanged."""
 
     kind = "corrector"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
     couples: ClassVar[bool] = False
     evaluations: ClassVar[int] = 1
 
@@ -140,9 +140,7 @@ class Condition:
         """The state at the first time, from a draw of the prior, and the condition's memory (a pytree as ``Step.state``)."""
         return x, None
 
-    def project(
-        self, before: Step, after: Step, t: float, s: float, memory: Any, reverse: Reverse, noise: Noise
-    ) -> tuple[Step, Any]:
+    def project(self, before: Step, after: Step, t: float, s: float, memory: Any, reverse: Reverse, noise: Noise) -> tuple[Step, Any]:
         """Acts on the state after each inner step from t to s (s = t after a corrector)."""
         return after, memory
 
@@ -151,7 +149,7 @@ class Conditioner(Component):
     """Makes conditions from observations."""
 
     kind = "conditioner"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
     projects: ClassVar[bool]  # whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)
 
     @abstractmethod
@@ -163,7 +161,7 @@ class Grid(Component):
     """The times of a sampler."""
 
     kind = "grid"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
     contiguous: ClassVar[bool] = True  # whether each interval starts where the one before ends
 
     @abstractmethod
@@ -175,12 +173,10 @@ class Sampler(Component):
     """A whole sampling loop."""
 
     kind = "sampler"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
 
     @abstractmethod
-    def sample(
-        self, reverse: Reverse, condition: Condition, x: Tensor, intervals: Sequence[Interval], noise: Noise
-    ) -> Iterator[Step]:
+    def sample(self, reverse: Reverse, condition: Condition, x: Tensor, intervals: Sequence[Interval], noise: Noise) -> Iterator[Step]:
         """Yields the state after every interval, from a draw x of the prior; ``reverse`` is already guided by the condition."""
 
     def check(self, sde: SDE, intervals: Sequence[Interval], *, contiguous: bool, projects: bool) -> None:
@@ -195,7 +191,7 @@ class Likelihood(Component):
     """Log-densities and latent codes under a model."""
 
     kind = "likelihood"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
 
     @abstractmethod
     def log_prob(self, reverse: Reverse, x: Tensor, noise: Noise) -> LogProb:
@@ -214,7 +210,7 @@ class Objective(Component):
     """A training loss."""
 
     kind = "objective"
-    needs: ClassVar[type[SDE]] = SDE
+    needs: ClassVar[type[Any]] = SDE
 
     @abstractmethod
     def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:

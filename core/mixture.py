@@ -1,7 +1,7 @@
 """Gaussian mixtures, whose marginals under a linear SDE are mixtures again: the exact answers that methods are held to.
 
-If p_0 = sum_k w_k N(m_k, C_k), then p_t = sum_k w_k N(alpha m_k, alpha^2 C_k + sigma^2 I). With the eigendecomposition C_k = Q_k diag(L_k) Q_k^T
-every marginal is diagonal in the same bases.
+If p_0 = sum_k w_k N(m_k, C_k), then p_t = sum_k w_k N(alpha m_k, alpha^2 C_k + sigma^2 I). With the eigendecompositions
+C_k = Q_k diag(L_k) Q_k^T every marginal is diagonal in the same bases.
 """
 
 import math
@@ -26,7 +26,8 @@ class Mixture:
         count, dimension = means.shape
         if weights.shape != (count,) or covariances.shape != (count, dimension, dimension):
             raise ValueError(
-                f"{count} means in {dimension} dimensions do not fit weights {tuple(weights.shape)} and covariances {tuple(covariances.shape)}"
+                f"{count} means in {dimension} dimensions do not fit weights {tuple(weights.shape)}"
+                f" and covariances {tuple(covariances.shape)}"
             )
         if not bool((weights > 0).all()):
             raise ValueError("the weights of a mixture must be positive")
@@ -54,9 +55,7 @@ class Mixture:
     def covariance(self) -> Tensor:
         """(D, D)."""
         centred = self.means - self.mean()
-        return torch.einsum("k,kij->ij", self.weights, self.covariances) + torch.einsum(
-            "k,ki,kj->ij", self.weights, centred, centred
-        )
+        return torch.einsum("k,kij->ij", self.weights, self.covariances) + torch.einsum("k,ki,kj->ij", self.weights, centred, centred)
 
     def marginal(self, alpha: float, sigma: float) -> "Mixture":
         """The law of alpha x_0 + sigma z."""

@@ -48,7 +48,9 @@ class SDE(Component):
         """Mean (shape of x0) and standard deviation (shape of t) of p(x_t | x_0) (eq. 29)."""
 
     @abstractmethod
-    def prior_sample(self, shape: Sequence[int], noise: Noise, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+    def prior_sample(
+        self, shape: Sequence[int], noise: Noise, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> Tensor:
         """A draw from the prior, the law that stands for the marginal at t_max."""
 
     @abstractmethod
@@ -108,7 +110,9 @@ class LinearSDE(SDE):
         ratio, std = self.transition(t, s)
         return x * broadcast(ratio - 1, x), std
 
-    def prior_sample(self, shape: Sequence[int], noise: Noise, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+    def prior_sample(
+        self, shape: Sequence[int], noise: Noise, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> Tensor:
         return noise.normal(shape, dtype=dtype, device=device) * self.prior_std
 
     def prior_log_prob(self, z: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ There is no published chain of its own: Euler steps of size 1/N, and VP's alpha_
 from typing import ClassVar, final
 
 import attrs
-from torch import Tensor
 
 from scoresde.core import EulerLadder, Ladder, LinearSDE, Scalar, asinh, double, exp, expm1, log, option, sqrt
 

@@ -71,7 +71,8 @@ class VPLadder(Ladder):
     def __init__(self, sde: VP) -> None:
         if sde.beta_max >= sde.levels:
             raise ValueError(
-                f"levels = {sde.levels} is too few for beta_max = {sde.beta_max:g}: beta_i would reach 1; take more than {math.floor(sde.beta_max)} levels, or ladder = false"
+                f"levels = {sde.levels} is too few for beta_max = {sde.beta_max:g}: beta_i would reach 1;"
+                f" take more than {math.floor(sde.beta_max)} levels, or ladder = false"
             )
         self.sde, self.levels = sde, sde.levels
 
