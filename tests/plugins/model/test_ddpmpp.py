@@ -1,0 +1,196 @@
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.functional import group_norm, silu
+
+from scoresde.core import DataSpec
+from scoresde.plugins.model.blocks import Attention, ResidualBlock
+from scoresde.plugins.model.ddpmpp import DDPMpp
+from scoresde.plugins.sde.vp import VP
+
+GOLDEN = os.environ.get("SCORESDE_GOLDEN")
+needs_golden = pytest.mark.skipif(GOLDEN is None, reason="SCORESDE_GOLDEN is not set")
+SPEC = DataSpec(shape=(3, 16, 16), range=(-1.0, 1.0), levels=256)
+
+
+def small(**options) -> DDPMpp:
+    return DDPMpp(**{"channels": 16, "multipliers": (1, 2), "blocks": 1, "attention": (8,), **options})
+
+
+def randomised(model: DDPMpp) -> nn.Module:
+    """A network none of whose branches is silent, in evaluation mode."""
+    network = model.build(VP(), SPEC).eval()
+    generator = torch.Generator().manual_seed(2)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2, generator=generator)
+    return network
+
+
+def test_silent_branches_leave_the_skip_connections() -> None:
+    """With every branch silent and the joining 1x1 convolutions adding their two inputs, the network is a number times the inlet."""
+    network = DDPMpp(channels=4, multipliers=(1,), blocks=1, attention=()).build(VP(), DataSpec(shape=(1, 6, 6))).double()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, ResidualBlock):
+                module.conv_out.weight.zero_()
+                if module.skip is not None:
+                    module.skip.weight.copy_(torch.eye(4).repeat(1, 2)[:, :, None, None])
+            elif isinstance(module, Attention):
+                module.out.weight.zero_()
+        nn.init.normal_(network.outlet.weight, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    c = math.sqrt(0.5)
+    factor = c * (c * (c**4 + c) + 1)  # down: 1, c; middle: c^4; up joins c and then 1
+    h = silu(group_norm(network.inlet(x) * factor, 1, eps=1e-6))
+    torch.testing.assert_close(network(x, torch.tensor([3.0, 5.0])), network.outlet(h))
+
+
+def test_height_decides_where_attention_stands() -> None:
+    network = DDPMpp(channels=4, multipliers=(1, 1, 1), blocks=2, attention=(8,)).build(VP(), DataSpec(shape=(1, 16, 8)))
+    assert [name for name, module in network.named_modules() if isinstance(module, Attention)] == [
+        "down.3.attention",
+        "down.4.attention",
+        "middle.0.attention",
+        "up.6.attention",
+    ]
+
+
+def test_coordinates_of_equal_position_give_equal_outputs() -> None:
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0.1, 0.7])
+    out = randomised(small())(x, 999 * t)
+    assert float((randomised(small())(x, 999 * t + 1) - out).detach().abs().max()) > 0.05
+    for coordinate, value in (("t", t), ("level", 999 * t), ("log_sigma", 9.99 * t), ("log_snr", 19.98 * t)):
+        torch.testing.assert_close(randomised(small(time_coordinate=coordinate))(x, value), out, rtol=1e-3, atol=1e-4)
+
+
+def test_channels_last_and_a_time_of_another_dtype_give_the_same_output() -> None:
+    network = randomised(small())
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([3.0, 900.0])
+    out = network(x, t)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(network(x, t.double()), out, rtol=1e-4, atol=1e-5)
+    last = network.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last), t)
+    torch.testing.assert_close(last, out, rtol=1e-4, atol=1e-5)
+
+
+def test_a_new_network_answers_nearly_zero_and_every_parameter_gets_a_gradient() -> None:
+    network = small().build(VP(), SPEC)
+    out = network(torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, 500.0]))
+    assert float(out.detach().abs().max()) < 1e-3
+    out.sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)] == []
+
+
+def test_compiles_in_one_graph() -> None:
+    network = small().build(VP(), SPEC).eval()
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([1.0, 500.0])
+    torch._dynamo.reset()
+    assert torch._dynamo.explain(network)(x, t).graph_break_count == 0
+
+
+def test_facts_follow_the_options() -> None:
+    model = small(predicts="velocity", time_coordinate="log_snr", input_scaling=True)
+    assert (model.prediction(VP()), model.time(VP()), model.scales_input(VP())) == ("velocity", "log_snr", True)
+    assert (small().prediction(VP()), small().time(VP()), small().scales_input(VP())) == ("noise", "999t", False)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 28, 28), (1, 8, 12)])
+def test_pictures_must_halve_evenly(shape) -> None:
+    message = f"ddpmpp with 4 resolutions needs items of shape (C, H, W) with H and W multiples of 8; the data have {shape}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        DDPMpp().build(VP(), DataSpec(shape=shape))
+
+
+def test_there_must_be_a_resolution() -> None:
+    with pytest.raises(ValueError, match=r"^multipliers = \(\) names no resolution: give at least one number$"):
+        DDPMpp(multipliers=())
+
+
+@needs_golden
+@pytest.mark.parametrize(("row", "blocks"), [("vp/cifar10_ddpmpp_continuous", 4), ("vp/cifar10_ddpmpp_deep_continuous", 8)])
+def test_full_size_networks_have_the_published_number_of_parameters(row: str, blocks: int) -> None:
+    rows = json.loads((Path(str(GOLDEN)) / "parameter_counts.json").read_text())["rows"]
+    expected = next(entry["total_parameters"] for entry in rows if entry["config"] == row)
+    with torch.device("meta"):
+        network = DDPMpp(blocks=blocks).build(VP(), DataSpec(shape=(3, 32, 32)))
+    assert sum(p.numel() for p in network.parameters()) == expected
+
+
+def published_order(network: nn.Module) -> Iterator[nn.Module]:
+    """Our modules in the order in which the published network makes its own."""
+    yield from (network.embed.inner, network.embed.outer, network.inlet)
+    for block in (*network.down, *network.middle, *network.up):
+        yield block
+        if block.attention is not None:
+            yield block.attention
+    yield from (network.norm, network.outlet)
+
+
+def published_weights(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Copies a published state_dict (names without ``param/all_modules.``) into our network."""
+    parts = {
+        "norm_in": "GroupNorm_0",
+        "conv_in": "Conv_0",
+        "time": "Dense_0",
+        "norm_out": "GroupNorm_1",
+        "conv_out": "Conv_1",
+        "skip": "Conv_2",
+    }
+    left = set(weights)
+
+    def take(parameter: torch.Tensor, value: torch.Tensor, *names: str) -> None:
+        assert parameter.shape == value.shape
+        parameter.copy_(value)
+        left.difference_update(names)
+
+    with torch.no_grad():
+        for number, module in enumerate(published_order(network)):
+            if isinstance(module, Attention):
+                for kind in ("weight", "bias"):
+                    take(getattr(module.norm, kind), weights[name := f"{number}.GroupNorm_0.{kind}"], name)
+                names = [[f"{number}.NIN_{i}.{kind}" for i in range(4)] for kind in ("W", "b")]
+                matrices = [weights[name].T[:, :, None, None] for name in names[0]]
+                take(module.qkv.weight, torch.cat(matrices[:3]), *names[0][:3])
+                take(module.qkv.bias, torch.cat([weights[name] for name in names[1][:3]]), *names[1][:3])
+                take(module.out.weight, matrices[3], names[0][3])
+                take(module.out.bias, weights[names[1][3]], names[1][3])
+                continue
+            for ours, theirs in parts.items() if isinstance(module, ResidualBlock) else (("", ""),):
+                layer = getattr(module, ours) if ours else module
+                for kind in ("weight", "bias") if layer is not None else ():
+                    name = ".".join(filter(None, (str(number), theirs, kind)))
+                    take(getattr(layer, kind), weights[name], name)
+    assert left == set()
+
+
+@needs_golden
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_published_weights_give_the_published_output_and_input_gradient(dtype: torch.dtype) -> None:
+    case = json.loads((Path(str(GOLDEN)) / "model_ncsnpp_ddpmpp_vp.json").read_text())
+    tensors = load_file(Path(str(GOLDEN)) / "model_ncsnpp_ddpmpp_vp.safetensors")
+    network = small().build(VP(), SPEC)
+    prefix = "param/all_modules."
+    published_weights(network, {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)})
+    network = network.to(dtype).eval()
+    x = tensors["x"].to(dtype).requires_grad_()
+    out = network(x, tensors["labels"].to(dtype))
+    (gradient,) = torch.autograd.grad((out * tensors["v"].to(dtype)).sum(), x)
+    for name, value in (("output", out.detach()), ("vjp_x", gradient)):
+        exact, tolerance = tensors[f"{name}_f64"], case["tensors"][name]["tolerance"]
+        error = (value.double() - exact).abs()
+        relative = (error.flatten(1).amax(1) / exact.abs().flatten(1).amax(1)).max()
+        if dtype == torch.float64:
+            assert relative < 1e-9
+        else:
+            assert bool((error <= tolerance["atol"] + tolerance["rtol"] * exact.abs()).all())
+            assert relative < tolerance["per_sample_rel"]
