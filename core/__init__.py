@@ -2,6 +2,7 @@
 
 from .component import Component, Within, option
 from .data import DataSpec, Items, Split, TensorItems
+from .flow import flow
 from .interfaces import (
     KINDS,
     Condition,
@@ -20,6 +21,7 @@ from .interfaces import (
 )
 from .mixture import Mixture
 from .noise import Noise, SeededNoise
+from .ode import Solution, solve
 from .reverse import Reverse
 from .scalars import Scalar, asinh, broadcast, double, exp, expm1, log, softplus, sqrt, where
 from .score import Prediction, Score, TimeCoordinate
@@ -53,6 +55,7 @@ __all__ = [
     "Score",
     "ScoreModel",
     "SeededNoise",
+    "Solution",
     "Split",
     "Step",
     "TensorItems",
@@ -63,9 +66,11 @@ __all__ = [
     "double",
     "exp",
     "expm1",
+    "flow",
     "log",
     "option",
     "softplus",
+    "solve",
     "sqrt",
     "where",
 ]

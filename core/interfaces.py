@@ -8,13 +8,14 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from .component import Component
 from .data import DataSpec, Items, Split
 from .noise import Noise
 from .reverse import Reverse
-from .scalars import Scalar
+from .scalars import Scalar, broadcast
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE
 
@@ -38,6 +39,14 @@ class Step(NamedTuple):
     mean: Tensor
     std: Scalar | None = None
     state: Any = None
+
+    @staticmethod
+    def draw(mean: Tensor, std: Scalar, noise: Noise, state: Any = None) -> "Step":
+        """A Gaussian step: mean + std z with a fresh z."""
+        z = noise.normal_like(mean)
+        if isinstance(std, Tensor):
+            return Step(mean + broadcast(std, mean) * z, mean, std, state)
+        return Step(torch.add(mean, z, alpha=std), mean, std, state)
 
 
 class LogProb(NamedTuple):
@@ -107,6 +116,11 @@ class Predictor(Component):
         """Whether anything is evaluated at s; the ``published`` grid, whose last s is negative, refuses such a predictor."""
         return True
 
+    @property
+    def steps_ladder(self) -> bool:
+        """Whether its steps are those of the SDE's ladder, so that a run needs exactly ``levels`` of them."""
+        return False
+
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> Any:
         """The first state: all that depends on the grid alone is computed here, not in the loop."""
         return None
@@ -123,6 +137,11 @@ class Corrector(Component):
     needs: ClassVar[type[Any]] = SDE
     couples: ClassVar[bool] = False
     evaluations: ClassVar[int] = 1
+
+    @property
+    def reads_ladder(self) -> bool:
+        """Whether it reads coefficients of the SDE's ladder."""
+        return False
 
     @abstractmethod
     def correct(self, reverse: Reverse, x: Tensor, t: Scalar, noise: Noise) -> Step:

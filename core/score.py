@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .scalars import Scalar, broadcast, double, log, sqrt
 from .sde import SDE, LinearSDE
@@ -30,7 +30,8 @@ class Score:
     ``network`` is called as network(x, c, **inputs) with c a (B,) tensor in x's dtype: the ``time`` coordinate of t (``level`` is
     t (levels - 1), ``sigma`` the kernel's standard deviation). With ``time`` None it is called with t as it is, a float in loops. With
     ``scale_input`` the network sees x / sqrt(alpha^2 + sigma^2). ``inputs`` are further tensors with the batch axis first, such as
-    labels. Outputs in half precision are converted in float32.
+    labels. A module is given its parameters' dtype whatever x has (a float64 state beside a float32 network), and its output is
+    converted in x's dtype.
 
     Raises TypeError where the SDE is not linear and the prediction, the time or the scaling needs it.
     """
@@ -49,6 +50,7 @@ class Score:
             raise TypeError(f"predicts={predicts!r} with time={time!r} needs a LinearSDE; {type(sde).__name__} is not one")
         self.sde, self.network, self.predicts, self.time = sde, network, predicts, time
         self.scale_input, self.inputs = scale_input, dict(inputs or {})
+        self.dtype = _parameter_dtype(network)
         self.evaluations = 0
 
     def given(self, **inputs: Tensor) -> "Score":
@@ -108,9 +110,16 @@ class Score:
         if self.scale_input:
             alpha, sigma = self._kernel(x, t)
             given = x * (1 / sqrt(alpha**2 + sigma**2))
+        if self.dtype is not None:
+            given = given.to(self.dtype)
         c: Any = t
         if self.time is not None:
             c = self.coordinate(t)
-            c = c.to(x) if isinstance(c, Tensor) else torch.full((len(x),), c, dtype=x.dtype, device=x.device)
-        out = self.network(given, c, **self.inputs)
-        return out.float() if out.dtype in (torch.float16, torch.bfloat16) else out
+            c = c.to(given) if isinstance(c, Tensor) else torch.full((len(x),), c, dtype=given.dtype, device=x.device)
+        return self.network(given, c, **self.inputs).to(x.dtype)
+
+
+def _parameter_dtype(network: object) -> torch.dtype | None:
+    if not isinstance(network, nn.Module):
+        return None
+    return next((parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()), None)

@@ -1,0 +1,104 @@
+"""Adaptive Runge-Kutta integration of batches, with a step size of its own for every sample.
+
+The pair of Dormand & Prince (1980), orders 5 and 4: y_{n+1} = y_n + h sum_i b_i k_i with the error estimate h sum_i e_i k_i,
+measured in units of atol + rtol |y| as a root mean square over a sample's entries. A step is accepted where that is below 1; the
+next one is h * 0.9 error^(-1/5), within a factor of 0.2 to 10 (Hairer, Noersett & Wanner, 1993, sec. II.4, which also gives the
+first step). The whole batch is evaluated at once, each sample at its own time, and finished samples are masked: batch-mates change
+no result.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_C = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+_A = (
+    (),
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+_E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+
+class Solution(NamedTuple):
+    """The state (B, n) at the end; per sample the number of evaluations made for it and its status: 0 done, 1 stopped at the limit."""
+
+    y: Tensor
+    evaluations: Tensor
+    status: Tensor
+
+
+def solve(
+    f: Callable[[Tensor, Tensor], Tensor], y: Tensor, start: float, end: float, *, rtol: float, atol: float, max_evaluations: int
+) -> Solution:
+    """Integrates dy/dt = f(t, y) for a batch of independent systems.
+
+    ``f`` takes t (B,) float64 and y (B, n) and gives (B, n); ``y`` is the state at ``start``; ``end`` may lie on either side. A
+    sample that has not arrived after ``max_evaluations`` evaluations is returned where it is, with status 1. Raises
+    FloatingPointError, with the time, where an evaluation is not finite.
+    """
+    direction = 1.0 if end >= start else -1.0
+    t = torch.full((len(y),), start, dtype=torch.float64, device=y.device)
+    k1 = f(t, y)
+    h = _first_step(f, t, y, k1, abs(end - start), direction, rtol, atol)
+    evaluations = torch.full((len(y),), 2, device=y.device)
+    while True:
+        remaining = (end - t) * direction
+        active = (remaining > 0) & (evaluations + 6 <= max_evaluations)
+        if not bool(active.any()):
+            return Solution(y, evaluations, (remaining > 0).long())
+        step = torch.where(active, torch.minimum(h, remaining), 0.0)
+        candidate, last, error = _attempt(f, t, y, k1, direction * step, rtol, atol)
+        if not bool(torch.isfinite(error).all()):
+            raise FloatingPointError(f"the ODE's right-hand side is not finite near t = {float(t[~torch.isfinite(error)][0]):.6g}")
+        accepted = active & (error < 1)
+        t = torch.where(accepted, torch.where(step >= remaining, end, t + direction * step), t)
+        y = torch.where(accepted[:, None], candidate, y)
+        k1 = torch.where(accepted[:, None], last, k1)
+        factor = (0.9 * error.clamp_min(1e-10) ** -0.2).clamp(0.2, 10.0)
+        h = torch.where(active, step * torch.where(accepted, factor, factor.clamp_max(1.0)), h)
+        evaluations = evaluations + 6 * active
+
+
+def _attempt(
+    f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, k1: Tensor, h: Tensor, rtol: float, atol: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of each sample: the new state (B, n), the derivative there (B, n) and the scaled error (B,)."""
+    width = h.to(y.dtype)[:, None]
+    slopes, state = [k1], y
+    for place, row in zip(_C[1:], _A[1:], strict=True):
+        state = y + width * _combine(row, slopes)
+        slopes.append(f(t + place * h, state))
+    scale = atol + rtol * torch.maximum(y.abs(), state.abs())
+    return state, slopes[-1], _rms(width * _combine(_E, slopes) / scale)
+
+
+def _first_step(
+    f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, k1: Tensor, length: float, direction: float, rtol: float, atol: float
+) -> Tensor:
+    scale = atol + rtol * y.abs()
+    size, slope = _rms(y / scale), _rms(k1 / scale)
+    small = (size < 1e-5) | (slope < 1e-5)
+    h0 = torch.where(small, 1e-6, 0.01 * size / slope.clamp_min(1e-300)).clamp_max(length)
+    ahead = f(t + direction * h0, y + (direction * h0).to(y.dtype)[:, None] * k1)
+    largest = torch.maximum(slope, _rms((ahead - k1) / scale) / h0.clamp_min(1e-300))
+    h1 = torch.where(largest <= 1e-15, (1e-3 * h0).clamp_min(1e-6), (0.01 / largest.clamp_min(1e-300)) ** 0.2)
+    return torch.minimum(100 * h0, h1).clamp_max(length)
+
+
+def _combine(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
+    total = weights[0] * slopes[0]
+    for weight, slope in zip(weights[1:], slopes[1:], strict=True):
+        if weight:
+            total = torch.add(total, slope, alpha=weight)
+    return total
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean(1).sqrt().double()

@@ -1,0 +1,37 @@
+"""Recorded training losses."""
+
+import torch
+
+from scoresde.core import Score
+from scoresde.core.testing import ReplayNoise
+from scoresde.plugins.objective.score_matching import ScoreMatching
+
+
+def make_score(case) -> tuple[Score, list[torch.Tensor]]:
+    """The recorded elementwise model as a score, and the list of labels that it is given."""
+    sde, params, labels = case.sde(), case.params, []
+
+    def network(x, label):
+        labels.append(label)
+        label = label.reshape(-1, *(1,) * (x.ndim - 1))
+        wave = params["a"] * x * torch.cos(params["b"] * label)
+        return wave / (0.25 + label**2) if params["sde"] == "ve" else wave + params["c"] * x**2
+
+    if params["sde"] == "ve":
+        return Score(sde, network, "score", "sigma"), labels
+    return Score(sde, network, "noise", "999t"), labels
+
+
+def test_continuous_score_matching(case):
+    params = case.params
+    score, labels = make_score(case)
+    objective = ScoreMatching(likelihood_weighting=params["likelihood_weighting"], reduce="mean" if params["reduce_mean"] else "sum")
+    noise = ReplayNoise([case["u"], case["z"]])
+    case.check("loss", objective.loss(score, case["batch"], noise).mean())
+    case.check("labels", labels[0])
+    u = case.tensors["u"].double()
+    case.check("t", u * (1 - params["eps"]) + params["eps"])
+    assert score.sde.t_min == params["eps"]
+
+
+test_continuous_score_matching.families = ("loss_sde_",)
