@@ -49,9 +49,9 @@ def conv1x1(inputs: int, outputs: int, scale: float = 1.0) -> nn.Conv2d:
     return conv
 
 
-def linear(inputs: int, outputs: int) -> nn.Linear:
+def linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
-    initialise(layer.weight)
+    initialise(layer.weight, scale)
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -88,12 +88,12 @@ class PositionalEmbedding(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """silu(W_2 silu(W_1 f(c))) of a time coordinate c (B,) with its features f: the e that blocks read, (B, 4 width)."""
+    """silu(W_2 silu(W_1 f(c))) of a time coordinate c (B,) with its features f: the e that blocks read, (B, outputs)."""
 
-    def __init__(self, features: nn.Module, inputs: int, width: int) -> None:
+    def __init__(self, features: nn.Module, inputs: int, outputs: int) -> None:
         super().__init__()
         self.features = features
-        self.inner, self.outer = linear(inputs, 4 * width), linear(4 * width, 4 * width)
+        self.inner, self.outer = linear(inputs, outputs), linear(outputs, outputs)
 
     def forward(self, coordinate: Tensor, dtype: torch.dtype) -> Tensor:
         inner = self.inner(self.features(coordinate).to(dtype))

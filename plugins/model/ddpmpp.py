@@ -68,7 +68,7 @@ class DDPMppNetwork(nn.Module):
         super().__init__()
         width = options.channels
         features = PositionalEmbedding(width, POSITIONS[options.time_coordinate])
-        self.embed = TimeEmbedding(features, features.width, width)
+        self.embed = TimeEmbedding(features, features.width, 4 * width)
         self.inlet = conv3x3(shape[0], width)
         block = partial(ResidualBlock, embedding=4 * width, dropout=options.dropout)
         stages = [(width * factor, shape[1] >> level in options.attention) for level, factor in enumerate(options.multipliers)]
