@@ -96,7 +96,8 @@ def _hooks(plugin: ModuleType) -> list[HookImpl]:
     try:
         manager.register(plugin, name=plugin.__name__)
     except pluggy.PluginValidationError as error:
-        raise ContractError(f"its hook components() must take no arguments and be no wrapper: {_EXAMPLE}") from error
+        function = getattr(plugin, "components", None)
+        raise ContractError(f"its hook components() must take no arguments and be no wrapper: {_EXAMPLE}", function) from error
     for caller in manager.get_hookcallers(plugin) or ():
         if not caller.has_spec():
             function = caller.get_hookimpls()[0].function

@@ -74,12 +74,14 @@ class Registry:
     def preferring(self, prefer: Sequence[str]) -> "Registry":
         """With these preferences instead: distributions or "distribution:name", the latter before the former, earlier before later ones.
 
-        Raises RegistryError where a preferred plugin is not there, because a plain name would quietly mean another component.
+        Raises RegistryError where a preferred plugin is not there, because a plain name would quietly mean another component; only the
+        built-in plugin may be missing, from a registry that was made by hand.
         """
         for choice in prefer:
             distribution, _, name = choice.partition(":")
             there = any(name in ("", provided.name) for provided in self._all(distribution))
-            if not there and canonical(distribution) != BUILTIN:
+            without_builtin = canonical(distribution) == BUILTIN and not self._all(BUILTIN)
+            if not there and not without_builtin:
                 raise RegistryError(f'cannot prefer "{choice}": {messages.absent(choice, None, self.sources, self.excluded)}')
         return attrs.evolve(self, prefer=tuple(prefer))
 

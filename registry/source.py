@@ -71,7 +71,7 @@ class Source:
 @final
 @attrs.frozen
 class Plugin:
-    """A plugin that is not loaded yet; ``load`` gives its component classes and may raise anything. ``path`` is a file's, as it was given."""
+    """A plugin before it is loaded. ``load`` gives its component classes and may raise anything; ``path`` is a file's, as it was given."""
 
     distribution: str
     version: str
