@@ -72,6 +72,7 @@ class Items(ABC):
 
     spec: DataSpec
     law: Mixture | None = None  # the exact law of the items, where it is known
+    labels: Tensor | None = None  # the class of each item (N,) int64, where there are classes
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -83,12 +84,12 @@ class Items(ABC):
 
 @final
 class TensorItems(Items):
-    """Items held in memory: ``x`` (N, *) and further tensors with the same first axis (such as ``label``)."""
+    """Items held in memory: ``x`` (N, *) and the model's further inputs, with the same first axis."""
 
-    def __init__(self, spec: DataSpec, tensors: Mapping[str, Tensor], law: Mixture | None = None) -> None:
+    def __init__(self, spec: DataSpec, tensors: Mapping[str, Tensor], law: Mixture | None = None, labels: Tensor | None = None) -> None:
         if tuple(tensors["x"].shape[1:]) != spec.shape:
             raise ValueError(f"items of shape {tuple(tensors['x'].shape[1:])} do not match the declared {spec.shape}")
-        self.spec, self.tensors, self.law = spec, dict(tensors), law
+        self.spec, self.tensors, self.law, self.labels = spec, dict(tensors), law, labels
 
     def __len__(self) -> int:
         return len(self.tensors["x"])

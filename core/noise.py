@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, final, get_args
 import torch
 from torch import Tensor
 
-Role: TypeAlias = Literal["sample", "likelihood", "condition", "training", "data", "initialisation", "evaluation"]
+Role: TypeAlias = Literal["sample", "likelihood", "condition", "training", "data", "initialisation", "evaluation", "dropout"]
 
 _ROLES = {role: number for number, role in enumerate(get_args(Role))}
 _INDEX_BITS = 28

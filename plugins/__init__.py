@@ -1,1 +1,82 @@
-"""The built-in components: the table of contents."""
+"""The built-in components: the table of contents. Each is a file of its own, named as the component, in the folder of its kind."""
+
+from scoresde.registry import hookimpl
+
+from .conditioner.inpainting import Inpainting
+from .corrector.annealed_langevin import AnnealedLangevin
+from .corrector.langevin import Langevin
+from .corrector.none import NoCorrector
+from .grid.published import Published
+from .grid.uniform import Uniform
+from .likelihood.probability_flow import ProbabilityFlow
+from .model.ddpmpp import DDPMpp
+from .model.gaussian_mixture import GaussianMixture
+from .model.mlp import MLP
+from .objective.score_matching import ScoreMatching
+from .predictor.ancestral import Ancestral
+from .predictor.euler_maruyama import EulerMaruyama
+from .predictor.none import NoPredictor
+from .predictor.ode import ODE
+from .predictor.reverse_diffusion import ReverseDiffusion
+from .sampler.predictor_corrector import PredictorCorrector
+from .sde.sub_vp import SubVP
+from .sde.ve import VE
+from .sde.vp import VP
+
+__all__ = [
+    "MLP",
+    "ODE",
+    "VE",
+    "VP",
+    "Ancestral",
+    "AnnealedLangevin",
+    "DDPMpp",
+    "EulerMaruyama",
+    "GaussianMixture",
+    "Inpainting",
+    "Langevin",
+    "NoCorrector",
+    "NoPredictor",
+    "PredictorCorrector",
+    "ProbabilityFlow",
+    "Published",
+    "ReverseDiffusion",
+    "ScoreMatching",
+    "SubVP",
+    "Uniform",
+    "components",
+]
+
+scoresde_api = 1
+
+
+@hookimpl
+def components() -> list[type]:
+    return [
+        # sde
+        VE,
+        VP,
+        SubVP,
+        # model
+        DDPMpp,
+        MLP,
+        GaussianMixture,
+        # predictor
+        EulerMaruyama,
+        ReverseDiffusion,
+        Ancestral,
+        ODE,
+        NoPredictor,
+        # corrector
+        Langevin,
+        AnnealedLangevin,
+        NoCorrector,
+        # sampler and grid
+        PredictorCorrector,
+        Uniform,
+        Published,
+        # likelihood, conditioner, objective
+        ProbabilityFlow,
+        Inpainting,
+        ScoreMatching,
+    ]

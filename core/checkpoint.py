@@ -1,0 +1,79 @@
+"""Checkpoints: one folder each, with safetensors and a manifest in JSON; nothing in them is code.
+
+``model`` holds the raw weights, ``ema`` their moving average, ``optimizer`` Adam's moments named ``<parameter>/<moment>``; the
+manifest holds the step and what else is a number. ``best`` is the checkpoint that validation chose.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .errors import UserError
+from .files import read_json, write_folder, write_json
+
+_KEPT = 2
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds: tensors by group ("model", "ema", "optimizer") and the manifest."""
+
+    tensors: dict[str, dict[str, Tensor]]
+    manifest: dict[str, Any]
+
+
+def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], manifest: Mapping[str, Any]) -> Path:
+    """Writes the checkpoint folder/name, whole or not at all."""
+    files: dict[str, Any] = {
+        f"{group}.safetensors": lambda path, entries=entries: save_file(
+            {key: value.detach().contiguous().cpu() for key, value in entries.items()}, path
+        )
+        for group, entries in tensors.items()
+    }
+    files["manifest.json"] = lambda path: write_json(path, dict(manifest))
+    write_folder(folder / name, files)
+    return folder / name
+
+
+def save_step(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], manifest: Mapping[str, Any]) -> Path:
+    """Writes the checkpoint of a step and removes all but the newest two of their kind."""
+    path = save(folder, f"step-{step:08d}", tensors, manifest)
+    for old in sorted(folder.glob("step-*"))[:-_KEPT]:
+        shutil.rmtree(old)
+    return path
+
+
+def newest(folder: Path) -> Path | None:
+    """The complete checkpoint of the latest step."""
+    complete = [path for path in sorted(folder.glob("step-*")) if (path / "manifest.json").exists()]
+    return complete[-1] if complete else None
+
+
+def read(path: Path) -> Checkpoint:
+    """Raises UserError where the checkpoint cannot be read."""
+    try:
+        manifest = read_json(path / "manifest.json")
+        tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{path}: the checkpoint cannot be read: {error}; remove the folder to go on from an older one") from error
+    return Checkpoint(tensors, manifest)
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
+    """Raises UserError, and changes nothing, where names or shapes are not exactly the network's."""
+    own = network.state_dict()
+    wrong = [f"{key} is missing" for key in own if key not in weights]
+    wrong += [f"{key} is not in the model" for key in weights if key not in own]
+    wrong += [
+        f"{key} is {tuple(weights[key].shape)}, the model has {tuple(own[key].shape)}"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(f"{origin}: the checkpoint is of another model: {'; '.join(wrong[:3])}{more}")
+    network.load_state_dict(dict(weights))

@@ -1,0 +1,182 @@
+"""Sampling: from a prior draw through a sampler's steps to finished samples.
+
+Samples are made in chunks of one fixed size, a short last chunk filled with further indices that are dropped, because a network's
+last bits change with its batch size. With its own noise stream (``SeededNoise``), sample 7 is the same for any count and any order.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, TypeAlias, TypedDict, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from .builtin import builtin
+from .errors import NonFiniteError
+from .interfaces import Condition, Corrector, Grid, Interval, Predictor, Sampler, Step
+from .noise import Noise, SeededNoise
+from .reverse import Reverse
+from .scalars import broadcast
+from .score import Prediction, Score, TimeCoordinate
+from .sde import SDE
+
+Denoise: TypeAlias = Literal[False, "mean", "tweedie", "reverse_diffusion"]
+
+_CHECK_EVERY = 10
+
+
+@torch.no_grad()
+def trajectory(
+    score: Score, sampler: Sampler, intervals: Sequence[Interval], x: Tensor, noise: Noise, condition: Condition | None = None
+) -> Iterator[Step]:
+    """The steps of a run from the prior draw x (B, *), as they are made.
+
+    Raises NonFiniteError, with the sampler, the step and the time, where the state is not finite (looked at every 10 steps).
+    """
+    condition = Condition() if condition is None else condition
+    reverse = Reverse(score.sde, condition.guide(score))
+    for number, step in enumerate(sampler.sample(reverse, condition, x, intervals, noise), 1):
+        if (number % _CHECK_EVERY == 0 or number == len(intervals)) and not bool(torch.isfinite(step.x.sum())):
+            time = f", t = {intervals[number - 1].s:.6g}" if number <= len(intervals) else ""
+            raise NonFiniteError(f"sampler {sampler!r}: the state is not finite at step {number} of {len(intervals)}{time}")
+        yield step
+
+
+@torch.no_grad()
+def finish(step: Step, score: Score, intervals: Sequence[Interval], denoise: Denoise) -> Tensor:
+    """The sample of a run's last step (Song et al., 2021, App. G and C.2 of Jolicoeur-Martineau et al., 2021, on the final
+    denoising).
+
+    False: the state. "mean": the last step without its noise. "tweedie": the denoised mean at the end time. "reverse_diffusion":
+    one noise-free step of the published chain there.
+    """
+    if denoise == "mean":
+        return step.mean
+    end = intervals[-1].s if intervals[-1].s > 0 else intervals[-1].t
+    if denoise == "tweedie":
+        return score.denoised(step.x, end)
+    if denoise == "reverse_diffusion":
+        f, std = score.sde.ladder().step(step.x, end)
+        return step.x - f + broadcast(std**2, step.x) * score(step.x, end)
+    return step.x
+
+
+def generate(
+    score: Score,
+    sampler: Sampler,
+    intervals: Sequence[Interval],
+    shape: Sequence[int],
+    indices: Sequence[int],
+    *,
+    seed: int = 0,
+    chunk: int = 64,
+    denoise: Denoise = "mean",
+    condition: Callable[[Sequence[int], Noise], Condition] | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[int], None] = lambda samples: None,
+) -> Tensor:
+    """The samples with these indices, (len(indices), *shape), on the CPU.
+
+    ``condition`` makes the condition of one chunk from its places in ``indices`` (which repeat where the last chunk is filled up)
+    and a noise of its own; ``on_step`` is called after each step with the number of samples that it advanced.
+    """
+    parts = []
+    for start in range(0, len(indices), chunk):
+        kept = min(chunk, len(indices) - start)
+        places = [(start + i) % len(indices) for i in range(chunk)]
+        filled = [*indices[start : start + kept], *range(max(indices) + 1, max(indices) + 1 + chunk - kept)]
+        noise = SeededNoise(seed, filled, "sample")
+        known = condition(places, SeededNoise(seed, filled, "condition")) if condition else Condition()
+        x = score.sde.prior_sample((chunk, *shape), noise, dtype=dtype, device=device)
+        state = Step(x, x)
+        for step in trajectory(score, sampler, intervals, x, noise, known):
+            state = step
+            on_step(kept)
+        parts.append(finish(state, known.guide(score), intervals, denoise)[:kept].cpu())
+    return torch.cat(parts)
+
+
+class How(TypedDict, total=False):
+    """How to sample: the arguments that ``sample`` and ``iterate`` share.
+
+    The loop is ``sampler``, or predictor-corrector sampling with this predictor (reverse diffusion where none is given) and
+    corrector, on ``grid`` (uniform) with ``steps`` (500) steps. ``predicts`` ("score"), ``time`` ("t") and ``scale_input`` say what
+    the network does (see ``Score``). ``inputs`` are further inputs of the network, (B, *). ``seed`` is 0, ``device`` the network's,
+    where not given.
+    """
+
+    predictor: Predictor
+    corrector: Corrector
+    sampler: Sampler
+    grid: Grid
+    steps: int
+    predicts: Prediction
+    time: TimeCoordinate | None
+    scale_input: bool
+    inputs: Mapping[str, Tensor]
+    condition: Condition
+    seed: int
+    device: torch.device | str
+
+
+def sample(
+    sde: SDE,
+    network: Callable[..., Tensor],
+    *,
+    shape: Sequence[int],
+    denoise: Denoise = "mean",
+    chunk: int = 64,
+    **how: Unpack[How],
+) -> Tensor:
+    """Samples of this shape (B, *) from any module or callable, on the CPU; with ``inputs`` or a ``condition`` in a single chunk.
+
+    Raises ValueError, in one line, where the parts cannot work together.
+    """
+    score, sampler, intervals = _prepare(sde, network, how)
+    condition = how.get("condition")
+    return generate(
+        score,
+        sampler,
+        intervals,
+        shape[1:],
+        range(shape[0]),
+        seed=how.get("seed", 0),
+        chunk=shape[0] if condition or how.get("inputs") else chunk,
+        denoise=denoise,
+        condition=(lambda places, noise: condition) if condition else None,
+        device=how.get("device", _device(network)),
+    )
+
+
+def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], **how: Unpack[How]) -> Iterator[Step]:
+    """The steps of a run with one batch of samples of this shape (B, *), to watch or to stop; otherwise as ``sample``."""
+    score, sampler, intervals = _prepare(sde, network, how)
+    noise = SeededNoise(how.get("seed", 0), range(shape[0]), "sample")
+    x = sde.prior_sample(shape, noise, device=how.get("device", _device(network)))
+    return trajectory(score, sampler, intervals, x, noise, how.get("condition"))
+
+
+def _prepare(sde: SDE, network: Callable[..., Tensor], how: How) -> tuple[Score, Sampler, tuple[Interval, ...]]:
+    if "sampler" in how and ("predictor" in how or "corrector" in how):
+        raise ValueError("give a sampler, or a predictor and a corrector, not both")
+    if "sampler" in how:
+        sampler = how["sampler"]
+    else:
+        predictor = how["predictor"] if "predictor" in how else builtin("predictor", "reverse_diffusion")
+        sampler = builtin("sampler", "predictor_corrector", predictor=predictor, corrector=how.get("corrector"))
+    grid = how["grid"] if "grid" in how else builtin("grid", "uniform")
+    intervals = grid.intervals(sde, how.get("steps", 500))
+    sampler.check(sde, intervals, contiguous=grid.contiguous, projects="condition" in how)
+    score = as_score(sde, network, how.get("predicts", "score"), how.get("time", "t"), how.get("scale_input", False))
+    return score.given(**how.get("inputs", {})), sampler, intervals
+
+
+def as_score(sde: SDE, network: Callable[..., Tensor], predicts: Prediction, time: TimeCoordinate | None, scale_input: bool) -> Score:
+    """The network's score; a Score is taken as it is."""
+    return network if isinstance(network, Score) else Score(sde, network, predicts, time, scale_input)
+
+
+def _device(network: Callable[..., Tensor]) -> torch.device | str:
+    module = network.network if isinstance(network, Score) else network
+    first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    return "cpu" if first is None else first.device
