@@ -1,0 +1,33 @@
+"""Points drawn from a Gaussian mixture sum_k w_k N(m_k, C_k), whose law is known exactly under every linear SDE."""
+
+from typing import final
+
+import attrs
+
+from scoresde.core import Dataset, DataSpec, Items, SeededNoise, Split, TensorItems, option
+
+from ..mixture_options import check, mixture
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GaussianMixture(Dataset):
+    """Points of a Gaussian mixture; the items carry the mixture as their ``law``."""
+
+    name = "gaussian_mixture"
+
+    weights: tuple[float, ...] = option(above=0, help="w_k, normalised")
+    means: tuple[tuple[float, ...], ...] = option(help="m_k")
+    covariances: tuple[tuple[tuple[float, ...], ...], ...] = option(help="C_k")
+    count: int = option(10_000, at_least=1, help="points of each split")
+    seed: int = option(0, at_least=0, help="seed of the points; each point has a stream of its own, training points first")
+
+    def __attrs_post_init__(self) -> None:
+        check(self.weights, self.means, self.covariances)
+
+    def open(self, split: Split) -> Items:
+        law = mixture(self.weights, self.means, self.covariances)
+        first = 0 if split == "train" else self.count
+        noise = SeededNoise(self.seed, range(first, first + self.count), "data")
+        x = law.sample(noise.uniform((self.count,)), noise.normal((self.count, law.dimension)))
+        return TensorItems(DataSpec(shape=(law.dimension,)), {"x": x.float()}, law)
