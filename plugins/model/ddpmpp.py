@@ -7,6 +7,7 @@ down, and the last of a resolution on the way up, at the listed resolutions, and
 DDPM++ is the default; the deep one has 8 blocks.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import final
 
@@ -72,26 +73,11 @@ class DDPMppNetwork(nn.Module):
         self.inlet = conv3x3(shape[0], width)
         block = partial(ResidualBlock, embedding=4 * width, dropout=options.dropout)
         stages = [(width * factor, shape[1] >> level in options.attention) for level, factor in enumerate(options.multipliers)]
-
-        self.down = nn.ModuleList()
-        skips = [last := width]
-        for level, (outputs, attends) in enumerate(stages):
-            if level > 0:
-                self.down.append(block(last, last, resample=downsample))
-                skips.append(last)
-            for _ in range(options.blocks):
-                self.down.append(block(last, outputs, attention=attends))
-                skips.append(last := outputs)
-
-        self.middle = nn.ModuleList([block(last, last, attention=True), block(last, last)])
-
-        self.up = nn.ModuleList()
-        for level, (outputs, attends) in enumerate(reversed(stages)):
-            if level > 0:
-                self.up.append(block(last, last, resample=upsample))
-            for place in range(options.blocks + 1):
-                self.up.append(block(last + skips.pop(), outputs, attention=attends and place == options.blocks))
-                last = outputs
+        self.down, skips = _way_down(block, width, stages, options.blocks)
+        bottom = skips[-1]
+        self.middle = nn.ModuleList([block(bottom, bottom, attention=True), block(bottom, bottom)])
+        self.up = _way_up(block, skips, stages, options.blocks)
+        last = stages[0][0]
         self.norm, self.outlet = group_norm(last), conv3x3(last, shape[0], 0.0)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -106,3 +92,30 @@ class DDPMppNetwork(nn.Module):
         for block in self.up:
             h = block(h if block.resample is not None else torch.cat((h, skips.pop()), 1), embedding)
         return self.outlet(silu(self.norm(h)))  # type: ignore[no-any-return]
+
+
+def _way_down(
+    block: Callable[..., ResidualBlock], width: int, stages: Sequence[tuple[int, bool]], blocks: int
+) -> tuple[nn.ModuleList, list[int]]:
+    """Blocks for stages of (width, attention), and the widths of all states on the way, the inlet's first."""
+    down, skips = nn.ModuleList(), [width]
+    for level, (outputs, attends) in enumerate(stages):
+        if level > 0:
+            down.append(block(skips[-1], skips[-1], resample=downsample))
+            skips.append(skips[-1])
+        for _ in range(blocks):
+            down.append(block(skips[-1], outputs, attention=attends))
+            skips.append(outputs)
+    return down, skips
+
+
+def _way_up(block: Callable[..., ResidualBlock], skips: Sequence[int], stages: Sequence[tuple[int, bool]], blocks: int) -> nn.ModuleList:
+    """Blocks that read the states of the way down, the last first, with one block to double the sides between two stages."""
+    up, left, last = nn.ModuleList(), list(skips), skips[-1]
+    for level, (outputs, attends) in enumerate(reversed(stages)):
+        if level > 0:
+            up.append(block(last, last, resample=upsample))
+        for place in range(blocks + 1):
+            up.append(block(last + left.pop(), outputs, attention=attends and place == blocks))
+            last = outputs
+    return up
