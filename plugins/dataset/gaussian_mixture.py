@@ -11,7 +11,7 @@ from ..mixture_options import check, mixture
 
 @final
 @attrs.frozen(kw_only=True)
-class GaussianMixture(Dataset):
+class GaussianMixtureData(Dataset):
     """Points of a Gaussian mixture; the items carry the mixture as their ``law``."""
 
     name = "gaussian_mixture"

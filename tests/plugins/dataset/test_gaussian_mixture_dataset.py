@@ -2,19 +2,19 @@ import pytest
 import torch
 
 from scoresde.core import DataSpec, SeededNoise
-from scoresde.plugins.dataset.gaussian_mixture import GaussianMixture
+from scoresde.plugins.dataset.gaussian_mixture import GaussianMixtureData
 
 OPTIONS = {"weights": (1.0, 3.0), "means": ((-2.0, 0.0), (2.0, 1.0)), "covariances": (((0.2, 0.1), (0.1, 0.4)), ((0.3, 0.0), (0.0, 0.1)))}
 
 
 def points(**options) -> torch.Tensor:
-    items = GaussianMixture(**OPTIONS, **options).open("train")
+    items = GaussianMixtureData(**OPTIONS, **options).open("train")
     return items.batch(range(len(items)))["x"]
 
 
 def test_the_items_carry_the_law_that_was_written() -> None:
     for split in ("train", "test"):
-        items = GaussianMixture(**OPTIONS, count=3).open(split)
+        items = GaussianMixtureData(**OPTIONS, count=3).open(split)
         assert items.spec == DataSpec(shape=(2,))
         assert items.law.weights.tolist() == [0.25, 0.75]
         assert items.law.means.tolist() == [[-2.0, 0.0], [2.0, 1.0]]
@@ -23,7 +23,7 @@ def test_the_items_carry_the_law_that_was_written() -> None:
 
 def test_the_points_have_the_moments_of_the_law() -> None:
     x = points(count=20_000).double()
-    law = GaussianMixture(**OPTIONS).open("train").law
+    law = GaussianMixtureData(**OPTIONS).open("train").law
     torch.testing.assert_close(x.mean(0), law.mean(), rtol=0, atol=0.04)
     torch.testing.assert_close(torch.cov(x.T), law.covariance(), rtol=0.05, atol=0.03)
 
@@ -31,14 +31,14 @@ def test_the_points_have_the_moments_of_the_law() -> None:
 def test_each_point_has_a_stream_of_its_own_training_points_first() -> None:
     x = points(count=10, seed=5)
     torch.testing.assert_close(points(count=4, seed=5), x[:4], rtol=0, atol=0)
-    held_out = GaussianMixture(**OPTIONS, count=4, seed=5).open("test").batch(range(4))["x"]
+    held_out = GaussianMixtureData(**OPTIONS, count=4, seed=5).open("test").batch(range(4))["x"]
     torch.testing.assert_close(held_out, x[4:8], rtol=0, atol=0)
     noise = SeededNoise(5, range(10), "data")
-    law = GaussianMixture(**OPTIONS).open("train").law
+    law = GaussianMixtureData(**OPTIONS).open("train").law
     torch.testing.assert_close(law.sample(noise.uniform((10,)), noise.normal((10, 2))).float(), x, rtol=0, atol=0)
     assert float((points(count=10, seed=6) - x).abs().min()) > 0
 
 
 def test_wrong_parameters_are_refused_when_the_component_is_made() -> None:
     with pytest.raises(ValueError, match=r"^a mixture needs as many weights as means and covariances: there are 1, 2 and 2$"):
-        GaussianMixture(**{**OPTIONS, "weights": (1.0,)})
+        GaussianMixtureData(**{**OPTIONS, "weights": (1.0,)})
