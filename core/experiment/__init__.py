@@ -1,0 +1,30 @@
+"""Experiment files: strict TOML whose every error says where it is and what would be right."""
+
+from .compatibility import components
+from .errors import ExperimentError
+from .finding import Shipped, find, shipped
+from .loading import Loaded, load
+from .schema import Conditioning, Evaluation, Experiment, Identity, LikelihoodTable, Plugins, Run, Sampling, Training
+from .writing import Description, describe, dumps
+
+__all__ = [
+    "Conditioning",
+    "Description",
+    "Evaluation",
+    "Experiment",
+    "ExperimentError",
+    "Identity",
+    "LikelihoodTable",
+    "Loaded",
+    "Plugins",
+    "Run",
+    "Sampling",
+    "Shipped",
+    "Training",
+    "components",
+    "describe",
+    "dumps",
+    "find",
+    "load",
+    "shipped",
+]

@@ -1,0 +1,57 @@
+"""Whether the components of an experiment can work together, as far as that is known without any data or network."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import attrs
+
+from ..component import Component
+from ..sde import SDE
+from .errors import Place, Problem
+from .schema import Experiment, options
+from .words import KeyPath, dotted, text
+
+Locate: TypeAlias = Callable[[KeyPath], Place]
+
+
+def problems(experiment: Experiment, locate: Locate) -> list[Problem]:
+    """A component that needs more of the SDE than it has; or else a grid or a sampler that refuses the others."""
+    return list(_needs(experiment, locate)) or list(_sampling(experiment, locate))
+
+
+def components(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Component]]:
+    """All components of a table or a component, outermost first, with the key paths of their tables."""
+    if isinstance(value, Component):
+        yield path, value
+    if isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from components(item, (*path, index))
+    elif attrs.has(type(value)):
+        for name, field in options(type(value)).items():
+            inner = path if field.metadata.get("inline") else (*path, name)
+            yield from components(getattr(value, field.name), inner)
+
+
+def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
+    for path, component in components(experiment):
+        needs: type = getattr(component, "needs", SDE)
+        if not isinstance(experiment.sde, needs):
+            article = "an" if needs.__name__[0] in "AEIOU" else "a"
+            why = f"{component.name} needs {article} {needs.__name__}; {text(experiment.sde.name)} is not one"
+            yield Problem(locate((*path, "use")), f"{dotted(path)}: {why}")
+
+
+def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
+    sampling, conditioning = experiment.sampling, experiment.conditioning
+    if sampling is None:
+        return
+    try:
+        intervals = sampling.grid.intervals(experiment.sde, sampling.steps)
+    except ValueError as error:
+        yield Problem(locate(("sampling", "steps")), f"sampling.steps = {sampling.steps}: {error}")
+        return
+    projects = conditioning is not None and conditioning.conditioner.projects
+    try:
+        sampling.sampler.check(experiment.sde, intervals, contiguous=sampling.grid.contiguous, projects=projects)
+    except ValueError as error:
+        yield Problem(locate(("sampling",)), f"sampling: {error}")

@@ -1,0 +1,176 @@
+"""The tables of an experiment file. An experiment is a value, as its components are: ``load`` makes it from a file, a programmer by hand.
+
+A field that is an interface holds a component: a table with ``use`` and the component's options. Where it names a default, a file may leave
+the table out. An inline component shares its table with settings: what is no setting of ``[sampling]`` is an option of its sampler.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias, final
+
+import attrs
+
+from ..component import option
+from ..interfaces import Conditioner, Dataset, Grid, Likelihood, Objective, Sampler, ScoreModel
+from ..sde import SDE
+from .words import KeyPath, without_none
+
+Option: TypeAlias = "attrs.Attribute[Any]"
+
+
+def component(use: str | None = None, *, inline: bool = False, help: str) -> Any:
+    """A field for a component. ``use`` names the built-in that stands where a file names none; core does not import it."""
+    return attrs.field(metadata={"use": use, "inline": inline, "help": help})
+
+
+def _plain_name(instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
+    if Path(value).name != value or value in ("", ".."):
+        raise ValueError("must be a name that a folder can have")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Identity:
+    """[experiment]: what the run is called, its seed, and files with components of its own."""
+
+    name: str = attrs.field(validator=_plain_name, metadata={"help": "the run's name, and its folder's"})
+    seed: int = option(0, at_least=0, help="the key of every random number")
+    plugins: tuple[Path, ...] = option((), help="Python files with components, such as ./my_sampler.py")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Plugins:
+    """[plugins]: which distribution is meant where several have a component of one name."""
+
+    prefer: tuple[str, ...] = option((), help="distributions, the first one first")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Training:
+    """[training]: how the model is trained. Without the table nothing is."""
+
+    steps: int = option(at_least=1, help="optimiser steps")
+    batch: int = option(128, at_least=1, help="items of one step, over all processes")
+    learning_rate: float = option(2e-4, above=0, help="Adam's step size")
+    schedule: Literal["constant", "cosine"] = option("constant", help="the learning rate after the warm-up: as it is, or falling to 0")
+    warmup: int = option(0, at_least=0, help="steps in which the learning rate rises from 0")
+    clip: float | None = option(1.0, above=0, help="largest norm of the gradient")
+    betas: tuple[float, float] = option((0.9, 0.999), at_least=0, below=1, help="Adam's decay rates")
+    weight_decay: float = option(0.0, at_least=0, help="decoupled weight decay")
+    ema: float = option(0.999, at_least=0, below=1, help="decay of the weights' moving average")
+    dequantise: bool = option(True, help="add uniform noise to data with levels")
+    validation: float = option(0.0, at_least=0, below=1, help="share of the training items kept for choosing the checkpoint")
+    validate_every: int = option(0, at_least=0, help="steps between validations; 0 for one with every checkpoint")
+    checkpoint_every: int = option(500, at_least=1, help="steps between checkpoints")
+    log_every: int = option(50, at_least=1, help="steps between entries of the log")
+    keep: Literal["best", "last"] = option("last", help="the checkpoint to go on with: the best in validation, or the last")
+    objective: Objective = component("score_matching", help="the loss")
+
+    def __attrs_post_init__(self) -> None:
+        if self.keep == "best" and self.validation == 0:
+            raise ValueError('keep = "best" chooses by the validation loss: it needs validation > 0')
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Sampling:
+    """[sampling]: how samples are drawn. The table's further keys are the options of its sampler."""
+
+    count: int = option(64, at_least=1, help="number of samples")
+    steps: int = option(500, at_least=1, help="intervals of the grid")
+    denoise: Literal[False, "mean", "tweedie", "reverse_diffusion"] = option(
+        "mean", help="the result: the last state, its mean, the posterior mean there, or one ladder mean there"
+    )
+    grid: Grid = component("uniform", help="the times")
+    sampler: Sampler = component("predictor_corrector", inline=True, help="the loop")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LikelihoodTable:
+    """[likelihood]: which items are evaluated. The table's further keys are the options of its method."""
+
+    count: int | None = option(None, at_least=1, help="number of items; left out: all")
+    split: Literal["train", "test"] = option("test", help="the items' split")
+    dequantisations: int = option(1, at_least=1, help="draws of the dequantisation noise per item")
+    method: Likelihood = component("probability_flow", inline=True, help="the method")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Conditioning:
+    """[conditioning]: samples given observations. The table's further keys are the options of its conditioner."""
+
+    count: int = option(8, at_least=1, help="number of observations")
+    conditioner: Conditioner = component(inline=True, help="what is known of a sample")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Evaluation:
+    """[evaluation]: what is measured on the samples."""
+
+    classifier: bool = option(False, help="judge the samples by a classifier trained on the data")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Run:
+    """[run]: what the run uses; no result depends on it by more than rounding."""
+
+    device: str = option("auto", help="cpu, cuda, mps, or auto for the first of them that is there")
+    precision: Literal["float32", "bf16", "fp16"] = option("float32", help="the network's precision")
+    chunk: int = option(64, at_least=1, help="networks see batches of exactly this size")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Experiment:
+    """One experiment; each field is a table of its file."""
+
+    experiment: Identity
+    plugins: Plugins = Plugins()
+    data: Dataset
+    sde: SDE
+    model: ScoreModel
+    training: Training | None = None
+    sampling: Sampling | None = None
+    likelihood: LikelihoodTable | None = None
+    conditioning: Conditioning | None = None
+    evaluation: Evaluation | None = None
+    run: Run = Run()
+
+
+def options(cls: type) -> dict[str, Option]:
+    """The options of a component, or the settings of a table, by name and with their types resolved."""
+    attrs.resolve_types(cls)
+    return {str(field.alias): field for field in attrs.fields(cls) if field.init}
+
+
+def inline(cls: type) -> str | None:
+    """The name of the field whose component lies in the table itself."""
+    return next((name for name, field in options(cls).items() if field.metadata.get("inline")), None)
+
+
+class Implied(NamedTuple):
+    """What a table is without ``use``: the component it stands for, and the keys that do not belong to its component."""
+
+    use: str | None = None
+    settings: frozenset[str] = frozenset()
+
+
+def implied(path: KeyPath) -> Implied:
+    """For the table at this path of a file."""
+    cls: Any = Experiment
+    for place, key in enumerate(path):
+        field = options(cls).get(str(key))
+        if field is None:
+            return Implied()
+        cls = without_none(field.type)
+        if "use" in field.metadata:
+            return Implied(field.metadata["use"]) if place == len(path) - 1 else Implied()
+    shared = inline(cls) if attrs.has(cls) else None
+    if shared is None:
+        return Implied()
+    return Implied(options(cls)[shared].metadata["use"], frozenset(options(cls)) - {shared})
