@@ -15,8 +15,9 @@ Locate: TypeAlias = Callable[[KeyPath], Place]
 
 
 def problems(experiment: Experiment, locate: Locate) -> list[Problem]:
-    """A component that needs more of the SDE than it has; or else a grid or a sampler that refuses the others."""
-    return list(_needs(experiment, locate)) or list(_sampling(experiment, locate))
+    """A table that needs another one, or a component more of the SDE than it has; or else a grid or a sampler that refuses the others."""
+    found = [*_tables(experiment, locate), *_needs(experiment, locate)]
+    return found or list(_sampling(experiment, locate))
 
 
 def components(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Component]]:
@@ -30,6 +31,16 @@ def components(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Compon
         for name, field in options(type(value)).items():
             inner = path if field.metadata.get("inline") else (*path, name)
             yield from components(getattr(value, field.name), inner)
+
+
+def _tables(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
+    if experiment.sampling is not None:
+        return
+    if experiment.conditioning is not None:
+        yield Problem(locate(("conditioning",)), "[conditioning]: samples as [sampling] says, and that table is missing")
+    if experiment.evaluation is not None and experiment.evaluation.classifier:
+        path = ("evaluation", "classifier")
+        yield Problem(locate(path), "evaluation.classifier = true: judges the samples, and the table [sampling] is missing")
 
 
 def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

@@ -108,6 +108,15 @@ def test_a_sampler_that_refuses_its_parts(base: str, loaded: Loads, refused: Ref
     assert refused(base + '[sampling]\ngrid = { use = "gaps" }\n') == ["exp.toml:12: sampling: this grid has gaps"]
 
 
+def test_tables_that_need_sampling(base: str, loaded: Loads, refused: Refusals) -> None:
+    tables = '[conditioning]\nuse = "mask"\n[evaluation]\nclassifier = true\n'
+    assert loaded(base + tables + "[sampling]\n").evaluation.classifier is True
+    assert refused(base + tables) == [
+        "exp.toml:12: [conditioning]: samples as [sampling] says, and that table is missing",
+        "exp.toml:15: evaluation.classifier = true: judges the samples, and the table [sampling] is missing",
+    ]
+
+
 def test_nothing_is_asked_of_components_that_could_not_be_made(cubic: str, refused: Refusals) -> None:
     assert refused(cubic + '[sampling]\npredictor.use = "exact"\n[run]\nchunk = 0\n') == ["exp.toml:15: run.chunk = 0: must be >= 1"]
 
