@@ -64,16 +64,15 @@ def read(path: Path) -> Checkpoint:
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
-    """Raises UserError, and changes nothing, where names or shapes are not exactly the network's."""
+    """Raises UserError where the names or shapes are not the network's; the network is then of no use."""
     own = network.state_dict()
     wrong = [f"{key} is missing" for key in own if key not in weights]
     wrong += [f"{key} is not in the model" for key in weights if key not in own]
-    wrong += [
-        f"{key} is {tuple(weights[key].shape)}, the model has {tuple(own[key].shape)}"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
-    ]
+    if not wrong:
+        try:
+            network.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            wrong = [line.strip() for line in str(error).splitlines()[1:]]
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(f"{origin}: the checkpoint is of another model: {'; '.join(wrong[:3])}{more}")
-    network.load_state_dict(dict(weights))

@@ -97,3 +97,18 @@ class TensorItems(Items):
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         rows = torch.as_tensor(indices)
         return {key: value[rows] for key, value in self.tensors.items()}
+
+
+@final
+class Subset(Items):
+    """The items at these positions of others."""
+
+    def __init__(self, items: Items, positions: Sequence[int]) -> None:
+        self.spec, self.law, self.items, self.positions = items.spec, items.law, items, list(positions)
+        self.labels = None if items.labels is None else items.labels[torch.as_tensor(self.positions)]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        return self.items.batch([self.positions[i] for i in indices])

@@ -11,3 +11,9 @@ class NonFiniteError(ArithmeticError):
     """A value that is not finite: the component, the step and the time (exit status 3)."""
 
     status = 3
+
+
+class StoppedError(Exception):
+    """Stopped from outside (SIGTERM) with the state saved (exit status 143)."""
+
+    status = 143

@@ -172,6 +172,10 @@ class Conditioner(Component):
     projects: ClassVar[bool]  # whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)
 
     @abstractmethod
+    def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
+        """What an experiment observes of the items x (B, *): ``y`` and the other arguments of ``condition``, batch axis first."""
+
+    @abstractmethod
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Tensor) -> Condition:
         """The condition for the observations y (B, *), in the model's range."""
 
@@ -229,7 +233,10 @@ class Objective(Component):
     """A training loss."""
 
     kind = "objective"
-    needs: ClassVar[type[Any]] = SDE
+
+    @property
+    def needs(self) -> type[Any]:
+        return SDE
 
     @abstractmethod
     def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:

@@ -94,7 +94,7 @@ class SeededNoise(Noise):
         return out
 
 
-def permutation(seed: int, epoch: int, count: int) -> Tensor:
-    """The order of ``count`` training items in an epoch: a pure function of its arguments, (count,) int64."""
-    generator = torch.Generator().manual_seed(stream_seed(seed, epoch, "data"))
+def permutation(seed: int, number: int, count: int, role: Role = "data") -> Tensor:
+    """An order of ``count`` items, for training that of epoch ``number``: a pure function of its arguments, (count,) int64."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, number, role))
     return torch.randperm(count, generator=generator)

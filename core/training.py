@@ -56,7 +56,7 @@ class Trainer:
         loss = self.settings.objective.loss(self.score_of(self._prepared).given(**batch), x0, noise).mean()
         self._stepper.zero_grad()
         self.accelerator.backward(loss)
-        if self.settings.clip is not None:
+        if self.settings.clip > 0:
             self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.settings.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.done)

@@ -6,6 +6,12 @@ from .conditioner.inpainting import Inpainting
 from .corrector.annealed_langevin import AnnealedLangevin
 from .corrector.langevin import Langevin
 from .corrector.none import NoCorrector
+from .dataset.arrays import Arrays
+from .dataset.digits import Digits
+from .dataset.gaussian_mixture import GaussianMixtureData
+from .dataset.image_folder import ImageFolder
+from .dataset.torchvision import TorchVision
+from .dataset.toy import Toy
 from .grid.published import Published
 from .grid.uniform import Uniform
 from .likelihood.probability_flow import ProbabilityFlow
@@ -30,9 +36,13 @@ __all__ = [
     "VP",
     "Ancestral",
     "AnnealedLangevin",
+    "Arrays",
     "DDPMpp",
+    "Digits",
     "EulerMaruyama",
     "GaussianMixture",
+    "GaussianMixtureData",
+    "ImageFolder",
     "Inpainting",
     "Langevin",
     "NoCorrector",
@@ -43,6 +53,8 @@ __all__ = [
     "ReverseDiffusion",
     "ScoreMatching",
     "SubVP",
+    "TorchVision",
+    "Toy",
     "Uniform",
     "components",
 ]
@@ -79,4 +91,11 @@ def components() -> list[type]:
         ProbabilityFlow,
         Inpainting,
         ScoreMatching,
+        # dataset
+        Digits,
+        TorchVision,
+        ImageFolder,
+        Arrays,
+        Toy,
+        GaussianMixtureData,
     ]

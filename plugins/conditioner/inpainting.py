@@ -29,6 +29,10 @@ class Inpainting(Conditioner):
     )
     noise_at: Literal["s", "t"] = option("s", help="time of the known part's noise: the step's end, or (published) its start")
 
+    def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
+        mask = self.mask(x, noise)
+        return {"y": x * mask, "mask": mask}
+
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Tensor) -> Condition:
         """Completes y (B, *) where ``mask`` (1 = known; shape of y or of one item) is 0; without a mask, the option ``known`` makes one.
 

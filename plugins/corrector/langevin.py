@@ -42,4 +42,5 @@ class Langevin(Corrector):
 
 def _mean_norm(x: Tensor) -> Tensor:
     """The mean over the batch of each sample's Euclidean norm: (1,), at least float32."""
-    return x.flatten(1).norm(dim=1).mean().reshape(1)
+    norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return norms.mean().reshape(1)

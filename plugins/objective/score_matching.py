@@ -9,13 +9,13 @@ likelihood training", sec. 4.3) draws t with density proportional to g^2 / sigma
 the log-SNR is drawn uniformly.
 """
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import attrs
 import torch
 from torch import Tensor
 
-from scoresde.core import LinearSDE, Noise, Objective, Scalar, Score, broadcast, option
+from scoresde.core import SDE, LinearSDE, Noise, Objective, Scalar, Score, broadcast, option
 
 
 @final
@@ -28,6 +28,10 @@ class ScoreMatching(Objective):
     likelihood_weighting: bool = option(False, help="weight g(t)^2, whose expectation bounds the negative log-likelihood")
     importance: bool = option(False, help="draw t with density proportional to g^2 / sigma^2 (needs a linear SDE)")
     reduce: Literal["mean", "sum"] = option("mean", help="mean over dimensions, or half of the sum")
+
+    @property
+    def needs(self) -> type[Any]:
+        return LinearSDE if self.importance else SDE
 
     def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:
         sde = score.sde
@@ -49,8 +53,7 @@ class ScoreMatching(Objective):
         length = sde.t_max - sde.t_min
         if not self.importance:
             return u * length + sde.t_min, 1.0
-        if not isinstance(sde, LinearSDE):
-            raise ValueError(f"importance sampling of t needs a linear SDE; {type(sde).__name__} is not one")
+        assert isinstance(sde, LinearSDE)
         first, last = sde.log_snr(sde.t_min), sde.log_snr(sde.t_max)
         t = torch.as_tensor(sde.time(first + (last - first) * u)).clamp(sde.t_min, sde.t_max)
         return t, (first - last) / length * (sde.sigma(t) / sde.diffusion(t)) ** 2

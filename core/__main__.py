@@ -1,0 +1,5 @@
+"""``python -m scoresde.core`` is the command ``scoresde``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,124 @@
+"""Commands that only look: check, experiments, plugins, describe."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from .options import discover, plugin_options
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@plugin_options
+def check(files: Sequence[str], plugin: Sequence[str], no_plugins: bool) -> None:
+    """Check experiment files: every error at once, with file and line; exit status 2 if there is any.
+
+    \b
+    Example:
+      scoresde check my-experiment.toml digits
+    """
+    from ..experiment import ExperimentError, find, load
+
+    registry, wrong = discover(plugin, no_plugins), False
+    for name in files:
+        try:
+            load(find(name), registry)
+            click.echo(f"{name}: ok")
+        except ExperimentError as error:
+            wrong = True
+            click.echo(str(error), err=True)
+    sys.exit(2 if wrong else 0)
+
+
+@click.command()
+def experiments() -> None:
+    """List the experiments that ship with the package.
+
+    \b
+    Example:
+      scoresde experiments
+    """
+    from ..experiment import shipped
+
+    entries = shipped()
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        click.echo(f"{entry.name:<{width}}  {entry.description}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_options
+def plugins(as_json: bool, plugin: Sequence[str], no_plugins: bool) -> None:
+    """List the plugins with their components, and those that failed to load with the reason.
+
+    \b
+    Example:
+      scoresde plugins
+      scoresde plugins --json
+    """
+    sources = discover(plugin, no_plugins).sources
+    if as_json:
+        rows = [
+            {
+                "distribution": source.distribution,
+                "version": source.version,
+                "entry_point": source.entry_point,
+                "components": [{"kind": c.kind, "name": c.name} for c in source.components],
+                "error": source.error,
+            }
+            for source in sources
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for source in sources:
+        click.echo(f"{source.distribution} {source.version} ({source.entry_point})")
+        if source.error:
+            click.echo(f"  failed to load: {source.error}")
+        for kind in sorted({component.kind for component in source.components}):
+            names = ", ".join(sorted(component.name for component in source.components if component.kind == kind))
+            click.echo(f"  {kind:<12} {names}")
+
+
+@click.command()
+@click.argument("kind")
+@click.argument("name")
+@plugin_options
+def describe(kind: str, name: str, plugin: Sequence[str], no_plugins: bool) -> None:
+    """Say what a component is: its text, its options with types, defaults and ranges, and who provides it.
+
+    \b
+    Example:
+      scoresde describe sde vp
+      scoresde describe predictor ancestral
+    """
+    from inspect import cleandoc
+
+    from ..experiment import describe as describe_options
+
+    provided = discover(plugin, no_plugins).provided(kind, name)
+    module = sys.modules[provided.component.__module__]
+    click.echo(f'{kind} "{name}" of {provided.distribution} {provided.version}\n')
+    click.echo(cleandoc(provided.component.__doc__ or "") + "\n")
+    if module.__doc__:
+        click.echo(cleandoc(module.__doc__) + "\n")
+    rows = describe_options(provided.component)
+    click.echo("Options:" if rows else "It has no options.")
+    for row in rows:
+        facts = ", ".join(filter(None, [row.type, f"default {row.default}" if row.default != "required" else "required", row.range]))
+        click.echo(f"  {row.name:<16} {facts}")
+        if row.help:
+            click.echo(f"  {'':<16} {row.help}")
+
+
+def experiment_path(name: str) -> tuple[Path, Path | None]:
+    """(the experiment's file, the folder of the run that it is the folder of)."""
+    from ..experiment import find
+
+    folder = Path(name)
+    if (folder / "experiment.toml").is_file():
+        return folder / "experiment.toml", folder
+    return find(name), None

@@ -1,0 +1,62 @@
+"""What a run would do: the stages, the evaluations that they need, and about how long those take here."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from .experiment import Experiment
+from .progress import duration
+from .runs import RunFolder
+from .workspace import Workspace
+
+_TRAINING_COST = 3.0  # of a forward and a backward pass, in forward passes
+
+
+def plan(experiment: Experiment, folder: RunFolder) -> str:
+    """One line a stage. The data are opened and the network is built and timed on one chunk; nothing is written."""
+    workspace = Workspace(experiment, folder, quiet=True)
+    chunk, lines = experiment.run.chunk, []
+    seconds = chunk_seconds(workspace, chunk)
+    lines.append(f"network: one evaluation of a chunk of {chunk} takes {duration(seconds)} on {workspace.accelerator.device}")
+    if experiment.training is not None and experiment.model.trainable:
+        settings = experiment.training
+        cost = settings.steps * _TRAINING_COST * seconds * settings.batch / chunk
+        lines.append(f"train: {settings.steps} steps of {settings.batch} items, about {duration(cost)}")
+    if experiment.sampling is not None:
+        lines.append(_sampling_line(experiment, "sample", experiment.sampling.count, seconds))
+        if experiment.conditioning is not None:
+            name = experiment.conditioning.conditioner.name
+            lines.append(_sampling_line(experiment, f"condition ({name})", experiment.conditioning.count, seconds))
+    if experiment.likelihood is not None:
+        settings_l = experiment.likelihood
+        count = len(workspace.items(settings_l.split)) if settings_l.count is None else settings_l.count
+        lines.append(f"likelihood: {count} items by {settings_l.method.name}; the solver decides how many evaluations")
+    return "\n".join(lines)
+
+
+def chunk_seconds(workspace: Workspace, chunk: int) -> float:
+    """The median time of three evaluations of the score on one chunk, with untrained weights."""
+    experiment = workspace.experiment
+    network = workspace.build()
+    experiment.model.fit(network, workspace.items("train"))
+    device = workspace.accelerator.device
+    score = workspace.score_of(network.to(device).eval())
+    x: Tensor = torch.zeros(chunk, *workspace.items("train").spec.shape, device=device)
+    times = []
+    with torch.no_grad():
+        for _ in range(4):
+            start = time.perf_counter()
+            score(x, 0.5 * experiment.sde.t_max).sum().item()
+            times.append(time.perf_counter() - start)
+    return sorted(times[1:])[1]
+
+
+def _sampling_line(experiment: Experiment, what: str, count: int, seconds: float) -> str:
+    settings, chunk = experiment.sampling, experiment.run.chunk
+    assert settings is not None
+    evaluations = settings.sampler.evaluations(settings.steps)
+    if evaluations is None:
+        return f"{what}: {count} samples in {settings.steps} steps; the solver decides how many evaluations"
+    cost = -(-count // chunk) * evaluations * seconds
+    return f"{what}: {count} samples in {settings.steps} steps, {evaluations} evaluations each, about {duration(cost)}"

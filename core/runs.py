@@ -1,0 +1,107 @@
+"""The run folder: everything that a run makes, with what is needed to trust it and to go on.
+
+experiment.toml    the resolved experiment          run.json       versions, seed, threads, what is done
+training.jsonl     the training log                 checkpoints/   the training state
+weights.*          the weights that the rest uses   results.json   every figure with its protocol
+samples.*, inpainting.*, likelihood.*, *.png        what the stages made
+"""
+
+import hashlib
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, final
+
+import tomli
+import torch
+
+from .errors import UserError
+from .files import read_json, write_json, write_text
+
+_PACKAGES = ("scoresde", "torchvision", "accelerate", "numpy", "scikit-learn")
+
+
+@final
+class RunFolder:
+    """One run's folder. ``open`` makes it or checks that it may be used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @staticmethod
+    def open(path: Path, experiment: str, *, resume: bool, facts: Mapping[str, Any]) -> "RunFolder":
+        """The folder of a run of this experiment (TOML). Raises UserError, and changes nothing, where the folder holds anything else,
+        or this very run and ``resume`` is false."""
+        folder = RunFolder(path)
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            write_text(folder / "experiment.toml", experiment)
+            write_json(folder / "run.json", {**environment(), **facts, "stages": {}})
+            return folder
+        if not (folder / "experiment.toml").is_file():
+            raise UserError(f"{path} holds something that is not a run: choose another --out DIR")
+        there = (folder / "experiment.toml").read_text(encoding="utf-8")
+        if there != experiment:
+            changes = ", ".join(differences(tomli.loads(there), tomli.loads(experiment)))
+            raise UserError(f"{path} holds the run of another experiment (it differs in {changes}): choose another --out DIR")
+        if not resume:
+            raise UserError(f"{path} already holds a run of this experiment: add --resume to go on with it, or choose another --out DIR")
+        return folder
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The contents of run.json."""
+        facts: dict[str, Any] = read_json(self / "run.json")
+        return facts
+
+    def done(self, stage: str) -> bool:
+        return stage in self.facts["stages"]
+
+    def finish(self, stage: str, seconds: float, figures: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Notes that a stage is done, and its figures in results.json."""
+        path = self / "results.json"
+        earlier = read_json(path)["figures"] if path.exists() else []
+        write_json(path, {"figures": [*earlier, *figures]})
+        facts = self.facts
+        facts["stages"][stage] = {"seconds": round(seconds, 3), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        write_json(self / "run.json", facts)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and what else the last bits of a result depend on."""
+    return {
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__), **{name: version(name) for name in _PACKAGES}},
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The key paths in which two tables differ."""
+    found = []
+    for key in sorted(one.keys() | other.keys()):
+        mine, theirs = one.get(key), other.get(key)
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            found += differences(mine, theirs, f"{prefix}{key}.")
+        elif mine != theirs:
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """parent/stem-001, or the next number that is free."""
+    taken = {path.name for path in parent.glob(f"{stem}-*")}
+    return next(parent / name for name in (f"{stem}-{number:03d}" for number in range(1, 10**6)) if name not in taken)
+
+
+def digest(tensors: Sequence[torch.Tensor]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the tensors' bytes."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]

@@ -1,0 +1,9 @@
+"""The stages of a run, in their order: train, sample, condition, likelihood, evaluate. Each works on a workspace and its folder."""
+
+from .conditional import conditional_stage
+from .evaluation import evaluation_stage
+from .likelihood import likelihood_stage
+from .sampling import sampling_stage
+from .training import training_stage
+
+__all__ = ["conditional_stage", "evaluation_stage", "likelihood_stage", "sampling_stage", "training_stage"]

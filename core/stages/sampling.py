@@ -1,0 +1,109 @@
+"""The sampling stage: unconditional samples as arrays and as a picture."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import Items
+from ..experiment import Sampling
+from ..files import write_file
+from ..interfaces import Condition
+from ..noise import Noise
+from ..pictures import image_grid, lines, scatter
+from ..sampling import generate
+from ..workspace import Workspace
+
+_SHOWN = 64
+_SCATTERED = 4000
+
+
+def sampling_stage(workspace: Workspace) -> list[dict[str, Any]]:
+    """Draws the samples, writes samples.npz and samples.png, and gives the figures."""
+    settings = workspace.experiment.sampling
+    assert settings is not None
+    items = workspace.items("test")
+    samples, evaluations = draw(workspace, settings, settings.count, "sampling")
+    save_array(workspace, "samples.npz", x=items.spec.quantise(samples), model_range=samples)
+    show(workspace, samples, items)
+    protocol = sampling_protocol(workspace, settings, settings.count, evaluations)
+    return [{"name": "evaluations_per_sample", "value": evaluations, "std_error": None, "protocol": protocol}]
+
+
+def draw(
+    workspace: Workspace,
+    settings: Sampling,
+    count: int,
+    what: str,
+    condition: Callable[[Sequence[int], Noise], Condition] | None = None,
+) -> tuple[Tensor, int]:
+    """``count`` samples in the model's range and the network evaluations that each has cost."""
+    experiment = workspace.experiment
+    score, chunk = workspace.score(), experiment.run.chunk
+    intervals = settings.grid.intervals(experiment.sde, settings.steps)
+    with workspace.progress(what, count * len(intervals), "sample steps") as progress:
+        samples = generate(
+            score,
+            settings.sampler,
+            intervals,
+            workspace.items("test").spec.shape,
+            range(count),
+            seed=workspace.seed,
+            chunk=chunk,
+            denoise=settings.denoise,
+            condition=condition,
+            device=workspace.accelerator.device,
+            on_step=progress.update,
+        )
+    return samples, score.evaluations // math.ceil(count / chunk)
+
+
+def sampling_protocol(workspace: Workspace, settings: Sampling, count: int, evaluations: int) -> dict[str, Any]:
+    """What the figures of these samples depend on."""
+    return {
+        "n": count,
+        "sampler": repr(settings.sampler),
+        "grid": repr(settings.grid),
+        "steps": settings.steps,
+        "evaluations": evaluations,
+        "denoise": settings.denoise,
+        "seed": workspace.seed,
+        "chunk": workspace.experiment.run.chunk,
+        "weights": workspace.weights,
+    }
+
+
+def save_array(workspace: Workspace, name: str, **arrays: Tensor) -> None:
+    """Writes tensors as name (.npz); whole numbers below 256 as uint8."""
+    packed = {key: _packed(value) for key, value in arrays.items()}
+
+    def write(path: Any) -> None:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **packed)
+
+    write_file(workspace.folder / name, write)
+
+
+def _packed(value: Tensor) -> Any:
+    small = not value.is_floating_point() and int(value.max()) < 256 and int(value.min()) >= 0
+    return value.to(torch.uint8).numpy() if small else value.numpy()
+
+
+def show(workspace: Workspace, samples: Tensor, items: Items) -> None:
+    """samples.png: pictures as a grid; points as a scatter plot and series as lines, beside held-out data."""
+    path, spec = workspace.folder / "samples.png", items.spec
+    if spec.is_image:
+        image_grid(path, samples[:_SHOWN], spec)
+        return
+    count = min(len(items), len(samples), _SCATTERED)
+    panels = [("samples", samples[:count]), ("held-out data", model_range(items, range(count)))]
+    plot: Callable[..., object] = scatter if len(spec.shape) == 1 and spec.dimension < 8 else lines
+    plot(path, panels)
+
+
+def model_range(items: Items, places: Sequence[int], noise: Noise | None = None) -> Tensor:
+    """Items in the model's range; dequantised where a noise is given."""
+    return items.spec.scale(items.batch(places)["x"], noise)

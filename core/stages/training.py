@@ -1,0 +1,167 @@
+"""The training stage: from the data to the weights that the other stages use."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..batches import Batches
+from ..checkpoint import newest, read, save, save_step
+from ..data import Items, Subset
+from ..errors import NonFiniteError, StoppedError, UserError
+from ..experiment import Training
+from ..files import write_text
+from ..noise import SeededNoise, permutation
+from ..pictures import loss_curve
+from ..training import Trainer, train_steps
+from ..workspace import Workspace
+
+_VALIDATION_DRAWS = 4
+
+
+def training_stage(workspace: Workspace) -> None:
+    """Trains the network, or fits a model that is not trained by gradient descent, and keeps its weights."""
+    model, settings = workspace.experiment.model, workspace.experiment.training
+    network = workspace.build()
+    model.fit(network, workspace.items("train"))
+    if not model.trainable or settings is None:
+        if model.trainable:
+            raise UserError(f"model {model.name!r} has to be trained: the experiment has no table [training]")
+        workspace.save_weights(network, {"weights": "fitted"})
+        return
+    train, held_out = split_validation(workspace.items("train"), settings.validation, workspace.seed)
+    trainer = Trainer(network, workspace.score_of, settings, workspace.accelerator, workspace.seed)
+    run = TrainingRun(workspace, settings, trainer, held_out)
+    run.restore()
+    run.train(train)
+    run.finish()
+
+
+def split_validation(items: Items, share: float, seed: int) -> tuple[Items, Items | None]:
+    """The items to learn from, and the share that is kept to choose the checkpoint by; which ones is a function of the seed."""
+    kept = round(share * len(items))
+    if not kept:
+        return items, None
+    order = permutation(seed, 0, len(items), "evaluation").tolist()
+    return Subset(items, order[kept:]), Subset(items, order[:kept])
+
+
+class TrainingRun:
+    """A training run in its folder: its log, its checkpoints and the best validation loss so far."""
+
+    def __init__(self, workspace: Workspace, settings: Training, trainer: Trainer, held_out: Items | None) -> None:
+        self.workspace, self.settings, self.trainer, self.held_out = workspace, settings, trainer, held_out
+        self.checkpoints, self.log = workspace.folder / "checkpoints", workspace.folder / "training.jsonl"
+        self.best: dict[str, Any] | None = None
+        self.records: list[dict[str, Any]] = []
+
+    def restore(self) -> None:
+        """Goes back to the newest checkpoint, and to the log as it was then."""
+        path = newest(self.checkpoints)
+        if path is None:
+            return
+        checkpoint = read(path)
+        self.trainer.restore(checkpoint.tensors, checkpoint.manifest)
+        self.best = checkpoint.manifest["best"]
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        self.records = [record for record in map(json.loads, lines) if record["step"] <= self.trainer.done]
+
+    def train(self, items: Items) -> None:
+        settings, trainer, accelerator = self.settings, self.trainer, self.workspace.accelerator
+        source = Batches(
+            items,
+            settings.batch,
+            self.workspace.seed,
+            dequantise=settings.dequantise,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            device=accelerator.device,
+        )
+        self._write_log()
+        with self.workspace.progress("training", settings.steps, "step") as progress, terminated() as stop:
+            progress.update(trainer.done)
+            for loss in self._guarded(train_steps(trainer, source)):
+                progress.update(1, **({} if loss is None else {"loss": loss}))
+                if loss is not None:
+                    self._record(loss)
+                if stop:
+                    self._save()
+                    raise StoppedError(f"stopped at step {trainer.done}, with the state saved: --resume goes on from there")
+
+    def _guarded(self, losses: Iterator[float | None]) -> Iterator[float | None]:
+        try:
+            yield from losses
+        except NonFiniteError as error:
+            kept = newest(self.checkpoints)
+            raise NonFiniteError(f"{error}; the last good checkpoint is {kept if kept else 'none'}") from error
+
+    def _record(self, loss: float) -> None:
+        settings, step = self.settings, self.trainer.done
+        last = step == settings.steps
+        record: dict[str, Any] = {"step": step, "loss": loss, "learning_rate": self.trainer.learning_rate(step - 1)}
+        if self.held_out is not None and (last or step % (settings.validate_every or settings.checkpoint_every) == 0):
+            record["validation"] = self.validate(self.held_out)
+            self._keep_best(step, record["validation"])
+        self.records.append(record)
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        if last or step % settings.checkpoint_every == 0:
+            self._save()
+
+    def validate(self, items: Items) -> float:
+        """The objective of the averaged weights on the kept items, with the same noise every time."""
+        score = self.workspace.score_of(self.trainer.ema.network)
+        device, size, total = self.workspace.accelerator.device, self.settings.batch, 0.0
+        with torch.no_grad():
+            for draw in range(_VALIDATION_DRAWS):
+                for start in range(0, len(items), size):
+                    places = range(start, min(start + size, len(items)))
+                    noise = SeededNoise(self.workspace.seed, [draw * len(items) + i for i in places], "evaluation")
+                    batch = {key: value.to(device) for key, value in items.batch(places).items()}
+                    x0 = items.spec.scale(batch.pop("x"), noise if self.settings.dequantise else None)
+                    total += float(self.settings.objective.loss(score.given(**batch), x0, noise).sum())
+        return total / (_VALIDATION_DRAWS * len(items))
+
+    def _keep_best(self, step: int, value: float) -> None:
+        if self.best is None or value < self.best["validation"]:
+            self.best = {"step": step, "validation": value}
+            if self.settings.keep == "best":
+                save(self.checkpoints, "best", {"ema": self.trainer.ema.network.state_dict()}, self.best)
+
+    def _save(self) -> Path:
+        return save_step(self.checkpoints, self.trainer.done, self.trainer.tensors(), {**self.trainer.manifest(), "best": self.best})
+
+    def _write_log(self) -> None:
+        write_text(self.log, "".join(json.dumps(record) + "\n" for record in self.records))
+
+    def finish(self) -> None:
+        """Keeps the chosen weights and draws the loss curve."""
+        network: nn.Module = self.trainer.ema.network
+        facts: dict[str, Any] = {"weights": "ema", "step": self.trainer.done}
+        if self.settings.keep == "best":
+            best = read(self.checkpoints / "best")
+            network.load_state_dict(best.tensors["ema"])
+            facts |= {**best.manifest, "chosen_by": "validation loss"}
+        self.workspace.save_weights(network, facts)
+        loss_curve(self.workspace.folder / "loss.png", self.records)
+
+
+@contextmanager
+def terminated() -> Iterator[list[int]]:
+    """A list that is no longer empty once SIGTERM has come."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)

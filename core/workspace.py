@@ -1,0 +1,101 @@
+"""What the stages of a run share: the experiment, its folder, its data, and the network with its weights."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from .checkpoint import load_weights
+from .data import Items, Split
+from .errors import UserError
+from .experiment import Experiment
+from .files import read_json, write_file, write_json
+from .noise import stream_seed
+from .progress import Progress
+from .runs import RunFolder, digest
+from .score import Score
+
+
+@final
+class Workspace:
+    """One run at work. ``weights_from`` is the folder of the finished run whose weights it uses; its own where None."""
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, *, weights_from: Path | None = None, quiet: bool = False) -> None:
+        self.experiment, self.folder, self.quiet = experiment, folder, quiet
+        self.weights_from = folder.path if weights_from is None else weights_from
+        self._items: dict[Split, Items] = {}
+
+    @property
+    def seed(self) -> int:
+        return self.experiment.experiment.seed
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        run = self.experiment.run
+        return Accelerator(cpu=device_of(run.device) == "cpu", mixed_precision="no" if run.precision == "float32" else run.precision)
+
+    def items(self, split: Split) -> Items:
+        """Raises UserError where the data cannot be opened."""
+        if split not in self._items:
+            try:
+                self._items[split] = self.experiment.data.open(split)
+            except (OSError, ValueError) as error:
+                raise UserError(f"data {self.experiment.data.name!r}: {error}") from error
+        return self._items[split]
+
+    def build(self) -> nn.Module:
+        """A new network with its first weights, a function of the seed. Raises UserError where it does not fit the data."""
+        experiment = self.experiment
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.seed, 0, "initialisation"))
+            try:
+                return experiment.model.build(experiment.sde, self.items("train").spec)
+            except ValueError as error:
+                raise UserError(f"model {experiment.model.name!r}: {error}") from error
+
+    def score_of(self, network: nn.Module) -> Score:
+        return self.experiment.model.score(self.experiment.sde, network)
+
+    def save_weights(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        """Keeps the weights that samples and likelihoods use, and says which they are."""
+        tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        write_file(self.folder / "weights.safetensors", lambda path: save_file(tensors, path))
+        write_json(self.folder / "weights.json", {**facts, "digest": digest([tensors[key] for key in sorted(tensors)])})
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What weights.json says of the weights in use."""
+        facts: dict[str, Any] = read_json(self.weights_from / "weights.json")
+        return facts
+
+    def score(self) -> Score:
+        """The score with the run's weights, on its device. Raises UserError where there are none yet, or another model's."""
+        path = self.weights_from / "weights.safetensors"
+        if not path.is_file():
+            name = self.experiment.experiment.name
+            raise UserError(f"{self.weights_from} holds no trained weights: scoresde train {name} --out {self.weights_from} makes them")
+        network = self.build()
+        load_weights(network, load_file(path), path)
+        network.to(self.accelerator.device).eval().requires_grad_(False)
+        if self.experiment.run.precision != "float32":
+            network = self.accelerator.prepare_model(network, evaluation_mode=True)
+        return self.score_of(network)
+
+    def progress(self, what: str, total: int, unit: str) -> Progress:
+        return Progress(what, total, unit=unit, quiet=self.quiet)
+
+
+def device_of(name: str) -> str:
+    """The device that ``run.device`` means. Raises UserError where it is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in there:
+        raise UserError(f"run.device = {name!r}: expected auto, cpu, cuda or mps")
+    if not there[name]:
+        raise UserError(f"run.device = {name!r} is not available here: take auto or cpu")
+    return name
