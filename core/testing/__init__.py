@@ -1,6 +1,7 @@
-"""Exact problems and recorded noise, for tests of components."""
+"""Exact problems, recorded noise and the statistics of samples, for tests of components."""
 
 from .problems import Gaussian, mixture_problem, mixture_score
 from .replay import ReplayNoise
+from .statistics import BatchNoise, Deviations, Law
 
-__all__ = ["Gaussian", "ReplayNoise", "mixture_problem", "mixture_score"]
+__all__ = ["BatchNoise", "Deviations", "Gaussian", "Law", "ReplayNoise", "mixture_problem", "mixture_score"]
