@@ -124,7 +124,7 @@ def density_map(path: Path, values: Tensor, extent: tuple[float, float, float, f
     ratio = float(np.clip((extent[3] - extent[2]) / (extent[1] - extent[0]), 0.3, 2))
     with _figure(path, 1, shape=(6.0, 4.8 * ratio + 0.6), layout="compressed") as (figure, (ax,)):
         ax.grid(False)
-        mesh = ax.imshow(field, origin="upper", extent=extent, cmap=shades, vmin=top - 12, vmax=top, interpolation="nearest")
+        mesh = ax.imshow(field, origin="lower", extent=extent, cmap=shades, vmin=top - 12, vmax=top, interpolation="nearest")
         if points is not None:
             rows = _rows(points)
             ax.scatter(rows[:, 0], rows[:, 1], s=8, color=AMBER, edgecolors="white", linewidths=0.3)
