@@ -71,7 +71,7 @@ def _rows(spec: DataSpec, stored: Tensor) -> Any:
 def _classifier(x: Any, labels: Any, seed: int) -> Any:
     """A fitted scikit-learn classifier.
 
-    Its accuracy on held-out items is 98 to 99 % on the 8x8 digits and 96 % on MNIST, in seconds; a support-vector machine gains up to 1 %,
+    Its accuracy on held-out items is 97 to 98 % on the 8x8 digits and 96 % on MNIST, in seconds; a support-vector machine gains 1 %,
     takes three to four times as long with probabilities, and is nearly as sure of uniform noise as of digits.
     """
     from sklearn.exceptions import ConvergenceWarning
