@@ -4,7 +4,7 @@ Gaussian data N(mu, s^2 I) have the marginals N(alpha mu, (alpha^2 s^2 + sigma^2
 in closed form; a mixture of Gaussians keeps score, density and moments (``Mixture``).
 """
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ def mixture_score(sde: LinearSDE, mixture: Mixture) -> Score:
 def mixture_problem(dimension: int, modes: int, covariance: Literal["isotropic", "full"] = "full", seed: int = 0) -> Mixture:
     """A mixture with means of unit scale and components of scale 0.1 to 0.5, unequal weights; a function of its arguments."""
     generator = torch.Generator().manual_seed(seed)
-    draw = {"generator": generator, "dtype": torch.float64}
+    draw: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
     means = torch.randn(modes, dimension, **draw)
     weights = 0.5 + torch.rand(modes, **draw)
     scales = 0.1 + 0.4 * torch.rand(modes, dimension, **draw)
