@@ -23,9 +23,11 @@ from .mixture import Mixture
 from .noise import Noise, SeededNoise
 from .ode import Solution, solve
 from .reverse import Reverse
+from .sampling import iterate, sample
 from .scalars import Scalar, asinh, broadcast, double, exp, expm1, log, softplus, sqrt, where
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE, EulerLadder, Ladder, LinearSDE
+from .training import train
 
 __all__ = [
     "KINDS",
@@ -67,10 +69,13 @@ __all__ = [
     "exp",
     "expm1",
     "flow",
+    "iterate",
     "log",
     "option",
+    "sample",
     "softplus",
     "solve",
     "sqrt",
+    "train",
     "where",
 ]

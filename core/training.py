@@ -12,13 +12,19 @@ from typing import Any, final
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
-from .batches import Source
+from .batches import Source, source_of
+from .builtin import builtin
+from .data import Items
 from .ema import EMA
 from .errors import NonFiniteError
 from .experiment.schema import Training
+from .interfaces import Objective
 from .noise import stream_seed
-from .score import Score
+from .score import Prediction, Score, TimeCoordinate
+from .sde import SDE
 
 
 @final
@@ -113,3 +119,35 @@ def train_steps(trainer: Trainer, source: Source) -> Iterator[float | None]:
             yield float(values.mean())
         else:
             yield None
+
+
+def train(
+    network: nn.Module,
+    sde: SDE,
+    data: Tensor | Items | TorchDataset[Any] | DataLoader[Any],
+    *,
+    steps: int,
+    predicts: Prediction = "score",
+    time: TimeCoordinate | None = "t",
+    scale_input: bool = False,
+    objective: Objective | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    on_loss: Callable[[int, float], object] = lambda step, loss: None,
+    **settings: Any,
+) -> nn.Module:
+    """Trains any module, told what it predicts and what its time is (see ``Score``), and returns a copy with the averaged weights.
+
+    ``data`` hold items in the range that the module is to see: a tensor (N, *), a torch Dataset or a DataLoader. ``settings`` are
+    those of the table [training]: batch, learning_rate, schedule, warmup, clip, ema, log_every, ... ``on_loss`` is called with the
+    step and the mean loss every ``log_every`` steps. Raises NonFiniteError where the loss is not finite.
+    """
+    objective = objective or builtin("objective", "score_matching")
+    table = Training(steps=steps, objective=objective, **settings)
+    accelerator = Accelerator(cpu=device == "cpu")
+    with torch.random.fork_rng(devices=[]):
+        trainer = Trainer(network, lambda module: Score(sde, module, predicts, time, scale_input), table, accelerator, seed)
+        for loss in train_steps(trainer, source_of(data, table.batch, seed, accelerator.device)):
+            if loss is not None:
+                on_loss(trainer.done, loss)
+    return trainer.ema.network

@@ -85,8 +85,8 @@ class Workspace:
             network = self.accelerator.prepare_model(network, evaluation_mode=True)
         return self.score_of(network)
 
-    def progress(self, what: str, total: int, unit: str) -> Progress:
-        return Progress(what, total, unit=unit, quiet=self.quiet)
+    def progress(self, what: str, total: int, unit: str, done: int = 0) -> Progress:
+        return Progress(what, total, unit=unit, done=done, quiet=self.quiet)
 
 
 def device_of(name: str) -> str:

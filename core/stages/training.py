@@ -84,8 +84,7 @@ class TrainingRun:
             device=accelerator.device,
         )
         self._write_log()
-        with self.workspace.progress("training", settings.steps, "step") as progress, terminated() as stop:
-            progress.update(trainer.done)
+        with self.workspace.progress("training", settings.steps, "step", trainer.done) as progress, terminated() as stop:
             for loss in self._guarded(train_steps(trainer, source)):
                 progress.update(1, **({} if loss is None else {"loss": loss}))
                 if loss is not None:
