@@ -57,3 +57,11 @@ def broadcast(value: Scalar, x: Tensor) -> Scalar:
     if isinstance(value, Tensor):
         return value.to(dtype=x.dtype, device=x.device).reshape(-1, *(1,) * (x.ndim - 1))
     return value
+
+
+def add_scaled(x: Tensor, scale: Scalar, y: Tensor) -> Tensor:
+    """x + scale * y; in one pass over the memory, which is most of what a step costs beside the network."""
+    coefficient = broadcast(scale, x)
+    if isinstance(coefficient, Tensor):
+        return torch.addcmul(x, coefficient, y)
+    return torch.add(x, y, alpha=coefficient)

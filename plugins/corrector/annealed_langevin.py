@@ -12,7 +12,8 @@ from typing import Any, ClassVar, final
 import attrs
 from torch import Tensor
 
-from scoresde.core import Corrector, LinearSDE, Noise, Reverse, Scalar, Step, broadcast, double, option, sqrt
+from scoresde.core import Corrector, LinearSDE, Noise, Reverse, Scalar, Step, double, option, sqrt
+from scoresde.core.scalars import add_scaled
 
 
 @final
@@ -35,5 +36,5 @@ class AnnealedLangevin(Corrector):
         std = self.snr * reverse.sde.sigma(double(t)) * math.sqrt(2)  # sqrt(eps)
         if self.ladder:
             std = std * sqrt(reverse.sde.ladder().alpha(t))
-        mean = x + broadcast(std**2, x) * reverse.score(x, t)
+        mean = add_scaled(x, std**2, reverse.score(x, t))
         return Step.draw(mean, math.sqrt(2) * std, noise)

@@ -36,8 +36,8 @@ class Langevin(Corrector):
         z = noise.normal_like(x)
         factor = reverse.sde.ladder().alpha(t) if self.ladder else 1.0
         eps = torch.as_tensor(broadcast(2 * factor * (self.snr * _mean_norm(z) / _mean_norm(score)) ** 2, x))
-        mean = x + eps * score
-        return Step(mean + torch.sqrt(2 * eps) * z, mean)
+        mean = torch.addcmul(x, eps, score)
+        return Step(torch.addcmul(mean, torch.sqrt(2 * eps), z), mean)
 
 
 def _mean_norm(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Scalar, Step, broadcast, option, sqrt
+from scoresde.core.scalars import add_scaled
 
 
 @final
@@ -38,7 +39,7 @@ class Ancestral(Predictor):
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         ratio, shared, std = self._coefficients(reverse, interval)
         score = reverse.score(x, interval.t)
-        mean = (x + broadcast(shared**2, x) * score) * broadcast(1 / ratio, x)
+        mean = add_scaled(x, shared**2, score) * broadcast(1 / ratio, x)
         return Step.draw(mean, std, noise)
 
     def _coefficients(self, reverse: Reverse, interval: Interval) -> tuple[Scalar, Scalar, Scalar]:

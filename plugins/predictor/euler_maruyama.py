@@ -9,6 +9,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, Noise, Predictor, Reverse, Step, option, sqrt
+from scoresde.core.scalars import add_scaled
 
 
 @final
@@ -31,7 +32,7 @@ class EulerMaruyama(Predictor):
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         t, s = interval.t, interval.s
         if self.probability_flow:
-            x = x + (s - t) * reverse.ode_drift(x, t)
+            x = add_scaled(x, s - t, reverse.ode_drift(x, t))
             return Step(x, x, 0.0)
-        mean = x + (s - t) * reverse.drift(x, t)
+        mean = add_scaled(x, s - t, reverse.drift(x, t))
         return Step.draw(mean, reverse.sde.diffusion(t) * sqrt(t - s), noise)

@@ -10,7 +10,8 @@ from typing import Any, final
 import attrs
 from torch import Tensor
 
-from scoresde.core import Interval, Noise, Predictor, Reverse, Step, broadcast, option
+from scoresde.core import Interval, Noise, Predictor, Reverse, Step, option
+from scoresde.core.scalars import add_scaled
 
 
 @final
@@ -40,6 +41,6 @@ class ReverseDiffusion(Predictor):
         score = reverse.score(x, t)
         f, std = reverse.sde.ladder().step(x, t) if self.ladder else reverse.sde.discretize(x, t, s)
         if self.probability_flow:
-            x = x - f + broadcast(0.5 * std**2, x) * score
+            x = add_scaled(x - f, 0.5 * std**2, score)
             return Step(x, x, 0.0)
-        return Step.draw(x - f + broadcast(std**2, x) * score, std, noise)
+        return Step.draw(add_scaled(x - f, std**2, score), std, noise)
