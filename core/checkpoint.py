@@ -4,17 +4,21 @@
 manifest holds the step and what else is a number. ``best`` is the checkpoint that validation chose.
 """
 
+import errno
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import UserError
-from .files import read_json, write_folder, write_json
+from .files import read_json, recover_folder, remove_unfinished, write_folder, write_json
 
 _KEPT = 2
 
@@ -29,10 +33,7 @@ class Checkpoint(NamedTuple):
 def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], manifest: Mapping[str, Any]) -> Path:
     """Writes the checkpoint folder/name, whole or not at all."""
     files: dict[str, Any] = {
-        f"{group}.safetensors": lambda path, entries=entries: save_file(
-            {key: value.detach().contiguous().cpu() for key, value in entries.items()}, path
-        )
-        for group, entries in tensors.items()
+        f"{group}.safetensors": lambda path, entries=entries: write_tensors(path, entries) for group, entries in tensors.items()
     }
     files["manifest.json"] = lambda path: write_json(path, dict(manifest))
     write_folder(folder / name, files)
@@ -48,19 +49,39 @@ def save_step(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor
 
 
 def newest(folder: Path) -> Path | None:
-    """The complete checkpoint of the latest step."""
+    """The checkpoint of the latest step; what a killed process left half-written is removed."""
+    remove_unfinished(folder)
     complete = [path for path in sorted(folder.glob("step-*")) if (path / "manifest.json").exists()]
     return complete[-1] if complete else None
 
 
 def read(path: Path) -> Checkpoint:
     """Raises UserError where the checkpoint cannot be read."""
+    recover_folder(path)
     try:
         manifest = read_json(path / "manifest.json")
         tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, UserError, SafetensorError) as error:
         raise UserError(f"{path}: the checkpoint cannot be read: {error}; remove the folder to go on from an older one") from error
     return Checkpoint(tensors, manifest)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors by name; those that share memory, as tied weights do, each for itself. Raises OSError where there is no room."""
+    try:
+        save_file({key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}, path)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Raises UserError where the file is not whole."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path}: the weights cannot be read: {error}") from error
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:

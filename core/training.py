@@ -71,6 +71,10 @@ class Trainer:
         self.ema.update(self.network)
         return loss.detach()
 
+    def is_finite(self) -> bool:
+        """Whether all weights are."""
+        return bool(torch.stack([torch.isfinite(value).all() for value in self.network.parameters()]).all())
+
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All tensors of the state, by group."""
         names = [name for name, _ in self.network.named_parameters()]
@@ -102,7 +106,7 @@ def train_steps(trainer: Trainer, source: Source) -> Iterator[float | None]:
     """Runs the steps that are left. Yields after each: the mean loss since the last log where one is due (every ``log_every``
     steps, before a checkpoint, a validation and the end), else None.
 
-    Raises NonFiniteError, naming the step, when a log is due and a loss since the last one was not finite.
+    Raises NonFiniteError, naming the step, when a log is due and a loss since the last one or a weight is not finite.
     """
     settings, losses = trainer.settings, list[Tensor]()
     periods = [settings.log_every, settings.checkpoint_every, settings.validate_every or settings.checkpoint_every]
@@ -110,12 +114,14 @@ def train_steps(trainer: Trainer, source: Source) -> Iterator[float | None]:
         losses.append(trainer.advance(source))
         if trainer.done == settings.steps or any(trainer.done % period == 0 for period in periods):
             values = torch.stack(losses).double().cpu()
-            first = trainer.done - len(losses)
-            losses.clear()
             wrong = (~torch.isfinite(values)).nonzero()
             if len(wrong):
-                step = first + int(wrong[0])
+                step = trainer.done - len(losses) + int(wrong[0])
                 raise NonFiniteError(f"training: the loss of objective {settings.objective.name!r} is not finite at step {step}")
+            if not trainer.is_finite():  # a finite loss may have a gradient that is not
+                steps = f"{trainer.done - len(losses)} to {trainer.done - 1}"
+                raise NonFiniteError(f"training: the weights are not finite after one of the steps {steps}")
+            losses.clear()
             yield float(values.mean())
         else:
             yield None

@@ -1,0 +1,216 @@
+"""Training against a reference that is written out by hand."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, final
+
+import attrs
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from scoresde.core import Noise, Objective, Score, SeededNoise, train
+from scoresde.core.batches import source_of
+from scoresde.core.errors import NonFiniteError
+from scoresde.core.experiment import Training
+from scoresde.core.noise import stream_seed
+from scoresde.core.training import Trainer, train_steps
+from scoresde.plugins import VP, ScoreMatching
+
+DATA = torch.randn(12, 2, generator=torch.Generator().manual_seed(1))
+SEED = 5
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+class Net(nn.Module):
+    """A small network with dropout and a parameter that is never used."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first = nn.Parameter(torch.randn(3, 8, generator=generator))
+        self.unused = nn.Parameter(torch.ones(2))
+        self.last = nn.Parameter(torch.randn(8, 2, generator=generator))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        hidden = torch.tanh(torch.cat([x, t[:, None].to(x.dtype)], 1) @ self.first)
+        return self.dropout(hidden) @ self.last
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Poisoned(Objective):
+    """The squared output, with a value or a gradient that is no number for batches whose first draw is the chosen one."""
+
+    name = "poisoned"
+
+    step: int
+    gradient: bool = False
+
+    def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:
+        first = noise.uniform((len(x0),))
+        out = score.network(x0, torch.zeros(len(x0))).square().mean(1)
+        chosen = SeededNoise(SEED, range(self.step * len(x0), (self.step + 1) * len(x0)), "training").uniform((len(x0),))
+        if not torch.equal(first, chosen):
+            return out
+        return out + (torch.zeros_like(out) * out).abs().sqrt() if self.gradient else out * math.nan
+
+
+def trainer(network: nn.Module, **settings: Any) -> Trainer:
+    table = Training(**{"steps": 20, "batch": 4, "objective": ScoreMatching(), **settings})
+    return Trainer(network, lambda module: Score(VP(), module, "noise", "t"), table, Accelerator(cpu=True), SEED)
+
+
+def run(made: Trainer, steps: int) -> list[float]:
+    source = source_of(DATA, made.settings.batch, SEED, "cpu")
+    return [float(made.advance(source)) for _ in range(steps)]
+
+
+def flat(network: nn.Module) -> Tensor:
+    return torch.cat([value.detach().flatten() for value in network.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, lambda k: 0.2),
+        ({"warmup": 5}, lambda k: 0.2 * min(k / 5, 1)),
+        ({"schedule": "cosine"}, lambda k: 0.2 * (1 + math.cos(math.pi * k / 20)) / 2),
+        ({"schedule": "cosine", "warmup": 8}, lambda k: 0.2 * min(k / 8, 1) * (1 + math.cos(math.pi * k / 20)) / 2),
+    ],
+)
+def test_the_learning_rate_of_each_step(settings: dict[str, Any], expected: Any) -> None:
+    made = trainer(Net(), learning_rate=0.2, **settings)
+    for step in range(20):
+        run(made, 1)
+        assert made.learning_rate(step) == pytest.approx(expected(step), rel=1e-15)
+        assert [group["lr"] for group in made.optimizer.param_groups] == [made.learning_rate(step)]
+
+
+def reference(network: Net, steps: int, *, clip: float, rate: float, decay: float, ema: float, warmup: int) -> tuple[Tensor, list[float]]:
+    """Adam (Kingma & Ba, 2015, Algorithm 1) with decoupled decay, joint clipping, warm-up and the average; on plain tensors."""
+    parameters = [network.first, network.last]
+    average = [p.detach().clone() for p in parameters]
+    m, v = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    source, losses = source_of(DATA, 4, SEED, "cpu"), []
+    for k in range(steps):
+        batch, noise = source(k)
+        torch.manual_seed(stream_seed(SEED, k, "dropout"))
+        loss = ScoreMatching().loss(Score(VP(), network, "noise", "t"), batch["x"], noise).mean()
+        gradients = torch.autograd.grad(loss, parameters)
+        norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
+        factor = min(1.0, clip / (norm + 1e-6)) if clip else 1.0
+        lr = rate * (min(k / warmup, 1.0) if warmup else 1.0)
+        d = min(ema, (2 + k) / (11 + k))
+        with torch.no_grad():
+            for i, p in enumerate(parameters):
+                g = gradients[i] * factor
+                m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
+                p *= 1 - lr * decay
+                p -= lr * (m[i] / (1 - 0.9 ** (k + 1))) / ((v[i] / (1 - 0.999 ** (k + 1))).sqrt() + 1e-8)
+                average[i] = d * average[i] + (1 - d) * p
+        losses.append(loss.item())
+    return torch.cat([p.flatten() for p in average]), losses
+
+
+@pytest.mark.parametrize(("clip", "decay", "warmup", "dropout"), [(0.0, 0.0, 0, 0.0), (0.05, 0.0, 3, 0.0), (1.0, 0.1, 0, 0.5)])
+def test_steps_are_adam_with_clipping_warm_up_and_the_average(clip: float, decay: float, warmup: int, dropout: float) -> None:
+    network, by_hand = Net(dropout), Net(dropout)
+    made = trainer(network, clip=clip, learning_rate=0.02, weight_decay=decay, ema=0.9, warmup=warmup)
+    losses = run(made, 12)
+    average, expected = reference(by_hand, 12, clip=clip, rate=0.02, decay=decay, ema=0.9, warmup=warmup)
+    assert losses == pytest.approx(expected, rel=2e-5)
+    torch.testing.assert_close(network.first, by_hand.first, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        torch.cat([made.ema.network.first.flatten(), made.ema.network.last.flatten()]), average, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_parameter_without_a_gradient_is_left_alone() -> None:
+    made = trainer(Net(), weight_decay=0.5)
+    run(made, 3)
+    assert made.network.unused.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("stop", [1, 7])
+def test_a_restored_run_goes_on_bit_for_bit(stop: int) -> None:
+    straight = trainer(Net(0.5), warmup=3, schedule="cosine", ema=0.9)
+    losses = run(straight, 15)
+    first = trainer(Net(0.5), warmup=3, schedule="cosine", ema=0.9)
+    run(first, stop)
+    tensors = {group: {key: value.clone() for key, value in entries.items()} for group, entries in first.tensors().items()}
+    manifest = first.manifest()
+    run(first, 2)  # the copies are not touched by what comes after
+    torch.rand(100)  # nor does anything depend on torch's global stream
+    second = trainer(Net(0.5), warmup=3, schedule="cosine", ema=0.9)
+    nn.init.zeros_(second.network.first)
+    second.restore(tensors, manifest)
+    assert second.done == stop
+    assert run(second, 15 - stop) == losses[stop:]
+    assert torch.equal(flat(second.network), flat(straight.network))
+    assert torch.equal(flat(second.ema.network), flat(straight.ema.network))
+    assert second.manifest() == straight.manifest() == {"step": 15, "ema_updates": 15, "scaler": None}
+
+
+def test_dropout_is_a_function_of_seed_and_step() -> None:
+    def weights(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        made = trainer(Net(0.5))
+        run(made, 3)
+        return flat(made.network)
+
+    assert torch.equal(weights(1), weights(2))
+
+
+def test_losses_are_given_when_one_is_due() -> None:
+    made = trainer(Net(), steps=11, log_every=4, checkpoint_every=5)
+    each = run(trainer(Net(), steps=11), 11)
+    due = list(train_steps(made, source_of(DATA, 4, SEED, "cpu")))
+    groups = {4: each[:4], 5: each[4:5], 8: each[5:8], 10: each[8:10], 11: each[10:]}
+    for step, loss in enumerate(due, 1):
+        assert (loss is None) == (step not in groups)
+        if loss is not None:
+            assert loss == pytest.approx(sum(groups[step]) / len(groups[step]), rel=1e-6)
+
+
+def test_a_loss_that_is_no_number_is_named_with_its_step() -> None:
+    made = trainer(Net(), log_every=10, objective=Poisoned(step=6))
+    with pytest.raises(NonFiniteError) as error:
+        list(train_steps(made, source_of(DATA, 4, SEED, "cpu")))
+    assert str(error.value) == "training: the loss of objective 'poisoned' is not finite at step 6"
+    assert made.done == 10
+
+
+def test_a_gradient_that_is_no_number_is_seen_before_a_checkpoint() -> None:
+    """The loss of the step is finite, and so are those after it where nothing is logged."""
+    made = trainer(Net(), steps=9, log_every=3, checkpoint_every=9, objective=Poisoned(step=8, gradient=True))
+    steps = train_steps(made, source_of(DATA, 4, SEED, "cpu"))
+    assert [next(steps) is None for _ in range(8)] == [True, True, False] * 2 + [True, True]
+    with pytest.raises(NonFiniteError) as error:
+        next(steps)
+    assert str(error.value) == "training: the weights are not finite after one of the steps 6 to 8"
+
+
+def test_train_takes_a_module_and_a_tensor_and_leaves_the_global_stream_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    seen: list[tuple[int, float]] = []
+    averaged = train(
+        Net(), VP(), DATA, steps=12, predicts="noise", batch=4, seed=SEED, log_every=6, on_loss=lambda k, loss: seen.append((k, loss))
+    )
+    assert torch.equal(torch.rand(4), expected)
+    made = trainer(Net(), steps=12)
+    losses = run(made, 12)
+    assert torch.equal(flat(averaged), flat(made.ema.network))
+    assert [step for step, _ in seen] == [6, 12]
+    assert [loss for _, loss in seen] == pytest.approx([sum(losses[:6]) / 6, sum(losses[6:]) / 6], rel=1e-6)
