@@ -24,7 +24,7 @@ from .noise import Noise, SeededNoise
 from .ode import Solution, solve
 from .reverse import Reverse
 from .sampling import iterate, sample
-from .scalars import Scalar, asinh, broadcast, double, exp, expm1, log, softplus, sqrt, where
+from .scalars import Scalar, add_scaled, asinh, broadcast, double, exp, expm1, log, softplus, sqrt, where
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE, EulerLadder, Ladder, LinearSDE
 from .training import train
@@ -63,6 +63,7 @@ __all__ = [
     "TensorItems",
     "TimeCoordinate",
     "Within",
+    "add_scaled",
     "asinh",
     "broadcast",
     "double",

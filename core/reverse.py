@@ -4,7 +4,7 @@ from typing import final
 
 from torch import Tensor
 
-from .scalars import Scalar, broadcast, double
+from .scalars import Scalar, add_scaled, double
 from .score import Score
 from .sde import SDE
 
@@ -25,5 +25,4 @@ class Reverse:
         return self._drift(x, t, 0.5)
 
     def _drift(self, x: Tensor, t: Scalar, share: float) -> Tensor:
-        score = self.score(x, t)
-        return self.sde.drift(x, t) - score * broadcast(share * self.sde.diffusion(double(t)) ** 2, x)
+        return add_scaled(self.sde.drift(x, t), -share * self.sde.diffusion(double(t)) ** 2, self.score(x, t))

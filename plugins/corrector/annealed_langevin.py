@@ -12,8 +12,7 @@ from typing import Any, ClassVar, final
 import attrs
 from torch import Tensor
 
-from scoresde.core import Corrector, LinearSDE, Noise, Reverse, Scalar, Step, double, option, sqrt
-from scoresde.core.scalars import add_scaled
+from scoresde.core import Corrector, LinearSDE, Noise, Reverse, Scalar, Step, add_scaled, double, option, sqrt
 
 
 @final

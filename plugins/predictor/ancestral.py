@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Literal, final
 import attrs
 from torch import Tensor
 
-from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Scalar, Step, broadcast, option, sqrt
-from scoresde.core.scalars import add_scaled
+from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Scalar, Step, add_scaled, broadcast, option, sqrt
 
 
 @final

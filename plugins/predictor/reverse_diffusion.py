@@ -10,8 +10,7 @@ from typing import Any, final
 import attrs
 from torch import Tensor
 
-from scoresde.core import Interval, Noise, Predictor, Reverse, Step, option
-from scoresde.core.scalars import add_scaled
+from scoresde.core import Interval, Noise, Predictor, Reverse, Step, add_scaled, option
 
 
 @final
