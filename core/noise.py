@@ -5,8 +5,9 @@ CPU generator reads only the low 32 bits of a seed: role (4 bits) and index (28 
 bijection that is keyed by the run's seed, so no two streams of a run coincide."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, TypeAlias, final, get_args
 
 import torch
@@ -17,6 +18,7 @@ Role: TypeAlias = Literal["sample", "likelihood", "condition", "training", "data
 _ROLES = {role: number for number, role in enumerate(get_args(Role))}
 _INDEX_BITS = 28
 _MASK = (1 << 32) - 1
+_AHEAD = 1024  # numbers of a sample in one block
 
 
 def stream_seed(seed: int, index: int, role: Role) -> int:
@@ -59,39 +61,52 @@ class Noise(ABC):
 
 @final
 class SeededNoise(Noise):
-    """The streams of the samples ``indices`` of a run with this ``seed``."""
+    """The streams of the samples ``indices`` of a run with this ``seed``.
+
+    A call of a generator costs as much as hundreds of numbers. Small draws are therefore made ahead, in blocks that double while draws of
+    the same kind and shape go on; what a sample gets depends on its own stream alone all the same.
+    """
 
     def __init__(self, seed: int, indices: Sequence[int], role: Role) -> None:
         self._seeds = [stream_seed(seed, index, role) for index in indices]
         self._generators: list[torch.Generator] = []
+        self._blocks: dict[Hashable, tuple[Tensor, int]] = {}
+
+    def normal(self, shape: Sequence[int], *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+        return self._draw("normal", lambda row, generator: row.normal_(generator=generator), shape, dtype, device)
+
+    def uniform(self, shape: Sequence[int], *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+        return self._draw("uniform", lambda row, generator: row.uniform_(generator=generator), shape, dtype, device)
+
+    def integers(self, high: int, shape: Sequence[int], *, device: torch.device | str = "cpu") -> Tensor:
+        return self._draw(f"below {high}", lambda row, generator: row.random_(0, high, generator=generator), shape, torch.int64, device)
+
+    def _draw(
+        self,
+        law: str,
+        fill: Callable[[Tensor, torch.Generator], object],
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> Tensor:
+        count, *rest = shape
+        if count != len(self._seeds):
+            raise ValueError(f"a draw of {count} samples was asked of a noise that has {len(self._seeds)} streams")
+        key = (law, tuple(rest), dtype)
+        block, place = self._blocks.get(key, (torch.empty(0), 0))
+        if place == len(block):
+            ahead = max(1, min(2 * len(block), _AHEAD // max(1, math.prod(rest))))
+            rows = torch.empty((count, ahead, *rest), dtype=dtype, device=device)
+            for row, generator in zip(rows.unbind(), self._on(device), strict=True):
+                fill(row, generator)
+            block, place = rows.transpose(0, 1).contiguous(), 0
+        self._blocks[key] = (block, place + 1)
+        return block[place]
 
     def _on(self, device: torch.device | str) -> list[torch.Generator]:
         if not self._generators:
             self._generators = [torch.Generator(device).manual_seed(seed) for seed in self._seeds]
         return self._generators
-
-    def _rows(self, out: Tensor) -> "zip[tuple[Tensor, torch.Generator]]":
-        if len(out) != len(self._seeds):
-            raise ValueError(f"a draw of {len(out)} samples was asked of a noise that has {len(self._seeds)} streams")
-        return zip(out.unbind(), self._on(out.device), strict=True)
-
-    def normal(self, shape: Sequence[int], *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
-        out = torch.empty(tuple(shape), dtype=dtype, device=device)
-        for row, generator in self._rows(out):
-            row.normal_(generator=generator)
-        return out
-
-    def uniform(self, shape: Sequence[int], *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
-        out = torch.empty(tuple(shape), dtype=dtype, device=device)
-        for row, generator in self._rows(out):
-            row.uniform_(generator=generator)
-        return out
-
-    def integers(self, high: int, shape: Sequence[int], *, device: torch.device | str = "cpu") -> Tensor:
-        out = torch.empty(tuple(shape), dtype=torch.int64, device=device)
-        for row, generator in self._rows(out):
-            row.random_(0, high, generator=generator)
-        return out
 
 
 def permutation(seed: int, number: int, count: int, role: Role = "data") -> Tensor:
