@@ -5,6 +5,7 @@ last bits change with its batch size. With its own noise stream (``SeededNoise``
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, TypeAlias, TypedDict, Unpack
 
 import torch
@@ -134,26 +135,41 @@ def sample(
     """
     score, sampler, intervals = _prepare(sde, network, how)
     condition = how.get("condition")
-    return generate(
-        score,
-        sampler,
-        intervals,
-        shape[1:],
-        range(shape[0]),
-        seed=how.get("seed", 0),
-        chunk=shape[0] if condition or how.get("inputs") else chunk,
-        denoise=denoise,
-        condition=(lambda places, noise: condition) if condition else None,
-        device=how.get("device", _device(network)),
-    )
+    with evaluating(score.network):
+        return generate(
+            score,
+            sampler,
+            intervals,
+            shape[1:],
+            range(shape[0]),
+            seed=how.get("seed", 0),
+            chunk=shape[0] if condition or how.get("inputs") else chunk,
+            denoise=denoise,
+            condition=(lambda places, noise: condition) if condition else None,
+            device=how.get("device", _device(score.network)),
+        )
 
 
 def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], **how: Unpack[How]) -> Iterator[Step]:
     """The steps of a run with one batch of samples of this shape (B, *), to watch or to stop; otherwise as ``sample``."""
     score, sampler, intervals = _prepare(sde, network, how)
     noise = SeededNoise(how.get("seed", 0), range(shape[0]), "sample")
-    x = sde.prior_sample(shape, noise, device=how.get("device", _device(network)))
-    return trajectory(score, sampler, intervals, x, noise, how.get("condition"))
+    x = sde.prior_sample(shape, noise, device=how.get("device", _device(score.network)))
+    with evaluating(score.network):
+        yield from trajectory(score, sampler, intervals, x, noise, how.get("condition"))
+
+
+@contextmanager
+def evaluating(network: object) -> Iterator[None]:
+    """Puts a module into evaluation mode (no dropout), and back afterwards."""
+    if not isinstance(network, nn.Module) or not network.training:
+        yield
+        return
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train()
 
 
 def _prepare(sde: SDE, network: Callable[..., Tensor], how: How) -> tuple[Score, Sampler, tuple[Interval, ...]]:
@@ -168,7 +184,7 @@ def _prepare(sde: SDE, network: Callable[..., Tensor], how: How) -> tuple[Score,
     intervals = grid.intervals(sde, how.get("steps", 500))
     sampler.check(sde, intervals, contiguous=grid.contiguous, projects="condition" in how)
     score = as_score(sde, network, how.get("predicts", "score"), how.get("time", "t"), how.get("scale_input", False))
-    return score.given(**how.get("inputs", {})), sampler, intervals
+    return (score.given(**how["inputs"]) if "inputs" in how else score), sampler, intervals
 
 
 def as_score(sde: SDE, network: Callable[..., Tensor], predicts: Prediction, time: TimeCoordinate | None, scale_input: bool) -> Score:
@@ -176,7 +192,6 @@ def as_score(sde: SDE, network: Callable[..., Tensor], predicts: Prediction, tim
     return network if isinstance(network, Score) else Score(sde, network, predicts, time, scale_input)
 
 
-def _device(network: Callable[..., Tensor]) -> torch.device | str:
-    module = network.network if isinstance(network, Score) else network
-    first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+def _device(network: object) -> torch.device | str:
+    first = next(network.parameters(), None) if isinstance(network, nn.Module) else None
     return "cpu" if first is None else first.device

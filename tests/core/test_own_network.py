@@ -98,6 +98,22 @@ def test_a_run_can_be_watched_and_stopped():
     run.close()
 
 
+def test_sampling_is_without_dropout_and_leaves_the_mode():
+    network = nn.Sequential(nn.Dropout(0.5))
+    drawn = [sample(VP(), lambda x, t: -network(x), shape=(2, 3), steps=5), sample(VP(), Dropped(), shape=(2, 3), steps=5)]
+    module = Dropped()
+    assert torch.equal(sample(VP(), module, shape=(2, 3), steps=5), drawn[1])
+    assert not torch.equal(drawn[0], drawn[1])
+    assert module.training
+
+
+class Dropped(nn.Module):
+    """Minus x, with half of it dropped in training."""
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return -nn.functional.dropout(x, 0.5, self.training)
+
+
 def test_a_sampler_beside_a_predictor_is_refused():
     from scoresde.plugins import PredictorCorrector
 
