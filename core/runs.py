@@ -7,6 +7,7 @@ samples.*, inpainting.*, likelihood.*, *.png        what the stages made
 """
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ _PACKAGES = ("scoresde", "torchvision", "accelerate", "numpy", "scikit-learn")
 
 @final
 class RunFolder:
-    """One run's folder. ``open`` makes it or checks that it may be used."""
+    """One run's folder. ``check`` sees that it may be used, ``make`` makes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,23 +35,40 @@ class RunFolder:
         return self.path / name
 
     @staticmethod
-    def open(path: Path, experiment: str, *, resume: bool, facts: Mapping[str, Any]) -> "RunFolder":
-        """The folder of a run of this experiment (TOML). Raises UserError, and changes nothing, where the folder holds anything else,
-        or this very run and ``resume`` is false."""
+    def check(path: Path, experiment: str, *, resume: bool) -> "RunFolder":
+        """The folder of a run of this experiment (TOML), which need not be there yet; nothing is changed.
+
+        Raises UserError where it holds anything else, or this very run and ``resume`` is false.
+        """
         folder = RunFolder(path)
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            write_text(folder / "experiment.toml", experiment)
-            write_json(folder / "run.json", {**environment(), **facts, "stages": {}})
             return folder
         if not (folder / "experiment.toml").is_file():
             raise UserError(f"{path} holds something that is not a run: choose another --out DIR")
         there = (folder / "experiment.toml").read_text(encoding="utf-8")
         if there != experiment:
-            changes = ", ".join(differences(tomli.loads(there), tomli.loads(experiment)))
+            changes = ", ".join(differences(_tables(there), tomli.loads(experiment)))
             raise UserError(f"{path} holds the run of another experiment (it differs in {changes}): choose another --out DIR")
         if not resume:
             raise UserError(f"{path} already holds a run of this experiment: add --resume to go on with it, or choose another --out DIR")
         return folder
+
+    def make(self, experiment: str, facts: Mapping[str, Any], weights_from: Path | None = None) -> None:
+        """Makes the folder where it is not there yet. ``weights_from`` is the folder of the run whose weights it uses, if not its own."""
+        if not self.exists:
+            relative = None if weights_from is None else os.path.relpath(weights_from, self.path)
+            write_text(self / "experiment.toml", experiment)
+            write_json(self / "run.json", {**environment(), **facts, "weights_from": relative, "stages": {}})
+
+    @property
+    def exists(self) -> bool:
+        return (self / "run.json").is_file()
+
+    @property
+    def weights_from(self) -> Path | None:
+        """The folder of the run whose weights this one uses; None for its own."""
+        relative = self.facts["weights_from"] if self.exists else None
+        return None if relative is None else Path(os.path.normpath(self.path / relative))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -59,12 +77,13 @@ class RunFolder:
         return facts
 
     def done(self, stage: str) -> bool:
-        return stage in self.facts["stages"]
+        return self.exists and stage in self.facts["stages"]
 
     def finish(self, stage: str, seconds: float, figures: Iterable[Mapping[str, Any]] = ()) -> None:
         """Notes that a stage is done, and its figures in results.json."""
-        path = self / "results.json"
-        earlier = read_json(path)["figures"] if path.exists() else []
+        path, figures = self / "results.json", list(figures)
+        new = {figure["name"] for figure in figures}
+        earlier = [figure for figure in read_json(path)["figures"] if figure["name"] not in new] if path.exists() else []
         write_json(path, {"figures": [*earlier, *figures]})
         facts = self.facts
         facts["stages"][stage] = {"seconds": round(seconds, 3), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
@@ -79,6 +98,13 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _tables(text: str) -> dict[str, Any]:
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError:
+        return {}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -6,10 +6,9 @@ from typing import Any, final
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .checkpoint import load_weights
+from .checkpoint import load_weights, read_tensors, write_tensors
 from .data import Items, Split
 from .errors import UserError
 from .experiment import Experiment
@@ -36,7 +35,11 @@ class Workspace:
     @cached_property
     def accelerator(self) -> Accelerator:
         run = self.experiment.run
-        return Accelerator(cpu=device_of(run.device) == "cpu", mixed_precision="no" if run.precision == "float32" else run.precision)
+        cpu, precision = device_of(run.device) == "cpu", "no" if run.precision == "float32" else run.precision
+        try:
+            return Accelerator(cpu=cpu, mixed_precision=precision)
+        except ValueError as error:
+            raise UserError(f"run.precision = {run.precision!r}: {error}") from error
 
     def items(self, split: Split) -> Items:
         """Raises UserError where the data cannot be opened."""
@@ -63,7 +66,7 @@ class Workspace:
     def save_weights(self, network: nn.Module, facts: dict[str, Any]) -> None:
         """Keeps the weights that samples and likelihoods use, and says which they are."""
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        write_file(self.folder / "weights.safetensors", lambda path: save_file(tensors, path))
+        write_file(self.folder / "weights.safetensors", lambda path: write_tensors(path, tensors))
         write_json(self.folder / "weights.json", {**facts, "digest": digest([tensors[key] for key in sorted(tensors)])})
 
     @property
@@ -76,10 +79,9 @@ class Workspace:
         """The score with the run's weights, on its device. Raises UserError where there are none yet, or another model's."""
         path = self.weights_from / "weights.safetensors"
         if not path.is_file():
-            name = self.experiment.experiment.name
-            raise UserError(f"{self.weights_from} holds no trained weights: scoresde train {name} --out {self.weights_from} makes them")
+            raise UserError(f"{self.weights_from} holds no weights yet: scoresde train {self.weights_from} --resume makes them")
         network = self.build()
-        load_weights(network, load_file(path), path)
+        load_weights(network, read_tensors(path), path)
         network.to(self.accelerator.device).eval().requires_grad_(False)
         if self.experiment.run.precision != "float32":
             network = self.accelerator.prepare_model(network, evaluation_mode=True)

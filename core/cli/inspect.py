@@ -116,9 +116,14 @@ def describe(kind: str, name: str, plugin: Sequence[str], no_plugins: bool) -> N
 
 def experiment_path(name: str) -> tuple[Path, Path | None]:
     """(the experiment's file, the folder of the run that it is the folder of)."""
-    from ..experiment import find
+    from ..errors import UserError
+    from ..experiment import find, shipped
 
     folder = Path(name)
     if (folder / "experiment.toml").is_file():
         return folder / "experiment.toml", folder
+    if folder.is_dir() and name not in {entry.name for entry in shipped()}:
+        raise UserError(
+            f"{name}: a folder without a run (it holds no experiment.toml): name a run's folder, a file or a shipped experiment"
+        )
     return find(name), None

@@ -28,9 +28,13 @@ class Commands(click.Group):
         except (UserError, ExperimentError, RegistryError, NonFiniteError, StoppedError) as error:
             click.echo(str(error), err=True)
             sys.exit(getattr(error, "status", _STATUS_DEFAULT))
+        except (ZeroDivisionError, OverflowError):
+            raise
         except ArithmeticError as error:
             click.echo(str(error), err=True)
             sys.exit(NonFiniteError.status)
+        except BrokenPipeError:  # click ends quietly where nobody reads on
+            raise
         except OSError as error:
             click.echo(f"{error.filename or 'file'}: {error.strerror or error}", err=True)
             sys.exit(_STATUS_DEFAULT)

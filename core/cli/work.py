@@ -11,6 +11,7 @@ from .inspect import experiment_path
 from .options import discover, plugin_files, work_options
 
 if TYPE_CHECKING:
+    from ..experiment import Experiment
     from ..runs import RunFolder
     from ..workspace import Workspace
 
@@ -36,7 +37,7 @@ def run(dry_run: bool, **options: Any) -> None:
         experiment, _, _ = _load(options)
         click.echo(plan(experiment, RunFolder(Path("runs") / experiment.experiment.name)))
         return
-    _work(options, ("train", "sample", "condition", "likelihood", "evaluate"))
+    _work(options, "run", ("train", "sample", "condition", "likelihood", "evaluate"))
 
 
 @click.command()
@@ -49,7 +50,7 @@ def train(**options: Any) -> None:
       scoresde train digits --out runs/digits
       scoresde train runs/digits --resume
     """
-    _work(options, ("train",))
+    _work(options, "train", ("train",))
 
 
 @click.command()
@@ -62,7 +63,7 @@ def sample(**options: Any) -> None:
       scoresde sample mixture-2d
       scoresde sample runs/digits --set sampling.count=16 --set sampling.steps=100
     """
-    _work(options, ("sample", "condition"))
+    _work(options, "sample", ("sample", "condition"))
 
 
 @click.command()
@@ -74,7 +75,7 @@ def likelihood(**options: Any) -> None:
     Example:
       scoresde likelihood runs/digits --set likelihood.count=100
     """
-    _work(options, ("likelihood",))
+    _work(options, "likelihood", ("likelihood",))
 
 
 def _load(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
@@ -91,26 +92,69 @@ def _load(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
     return attrs.evolve(experiment, experiment=attrs.evolve(identity, plugins=tuple(files))), registry, origin
 
 
-def _work(options: dict[str, Any], stages: Sequence[str]) -> None:
+def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
+    """Refuses what cannot work before anything is written, then does the stages that are not done yet."""
     from ..experiment import dumps
     from ..runs import RunFolder, free_folder
+    from ..stages import prepare
     from ..workspace import Workspace
 
     experiment, registry, origin = _load(options)
-    out: Path | None = options["out"]
-    derived = origin is not None and not options["resume"]
+    resume, out = options["resume"], options["out"]
     if out is None:
-        out = free_folder(origin, stages[0]) if origin and derived else origin or Path("runs") / experiment.experiment.name
-    weights_from = origin if derived and stages[0] != "train" else None
+        out = Path("runs") / experiment.experiment.name if origin is None else origin if resume else free_folder(origin, command)
     text = dumps(experiment, registry)
-    facts = {"seed": experiment.experiment.seed, "weights_from": None if weights_from is None else str(weights_from)}
-    folder = RunFolder.open(out, text, resume=options["resume"], facts=facts)
-    if options["resume"]:
+    folder = RunFolder.check(out, text, resume=resume)
+    wanted, weights_from = _with_weights(experiment, _stages(experiment, command, stages), folder, origin, options["experiment"])
+    if folder.exists:
         _restore_threads(folder)
     workspace = Workspace(experiment, folder, weights_from=weights_from, quiet=options["quiet"])
-    for stage in stages:
+    left = [stage for stage in wanted if not folder.done(stage)]
+    if left:
+        prepare(workspace, left)
+        folder.make(text, {"seed": experiment.experiment.seed}, weights_from)
+    for stage in left:
         _stage(workspace, stage)
     _report(workspace)
+
+
+def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> list[str]:
+    """Those of the stages that the experiment has. Raises UserError where it lacks what the command is for."""
+    from ..errors import UserError
+
+    has = {
+        "train": True,
+        "sample": experiment.sampling is not None,
+        "condition": experiment.conditioning is not None,
+        "likelihood": experiment.likelihood is not None,
+        "evaluate": experiment.evaluation is not None and experiment.sampling is not None,
+    }
+    if not has.get(command, True):
+        table = {"sample": "sampling"}.get(command, command)
+        raise UserError(f"{experiment.experiment.name}: scoresde {command} needs the table [{table}], which the experiment does not have")
+    return [stage for stage in stages if has[stage]]
+
+
+def _with_weights(
+    experiment: "Experiment", stages: list[str], folder: "RunFolder", origin: Path | None, name: str
+) -> tuple[list[str], Path | None]:
+    """The stages, and the folder of the run whose weights they use; None for the weights that this run makes.
+
+    A model that is not trained is fitted on the way. Raises UserError where one would have to be trained first.
+    """
+    from ..errors import UserError
+    from ..runs import RunFolder
+
+    if folder.exists and folder.weights_from is not None:
+        return [stage for stage in stages if stage != "train"], folder.weights_from
+    if "train" in stages or folder.done("train"):
+        return stages, None
+    if origin is not None and origin != folder.path:
+        return stages, RunFolder(origin).weights_from or origin
+    if experiment.model.trainable:
+        run = Path("runs") / experiment.experiment.name
+        raise UserError(f"{name} has to be trained first: scoresde train {name}, and then name its run's folder, such as {run}")
+    return ["train", *stages], None
 
 
 def _restore_threads(folder: "RunFolder") -> None:
@@ -129,22 +173,18 @@ def _restore_threads(folder: "RunFolder") -> None:
 
 
 def _stage(workspace: "Workspace", name: str) -> None:
-    """Does a stage unless it is done or the experiment does not have it."""
     from ..stages import conditional_stage, evaluation_stage, likelihood_stage, sampling_stage, training_stage
 
-    experiment = workspace.experiment
-    stages: dict[str, tuple[bool, Callable[[Workspace], Any]]] = {
-        "train": (True, training_stage),
-        "sample": (experiment.sampling is not None, sampling_stage),
-        "condition": (experiment.conditioning is not None and experiment.sampling is not None, conditional_stage),
-        "likelihood": (experiment.likelihood is not None, likelihood_stage),
-        "evaluate": (experiment.evaluation is not None and experiment.sampling is not None, evaluation_stage),
+    stages: dict[str, Callable[[Workspace], Any]] = {
+        "train": training_stage,
+        "sample": sampling_stage,
+        "condition": conditional_stage,
+        "likelihood": likelihood_stage,
+        "evaluate": evaluation_stage,
     }
-    wanted, work = stages[name]
-    if wanted and not workspace.folder.done(name):
-        start = time.monotonic()
-        figures = work(workspace)
-        workspace.folder.finish(name, time.monotonic() - start, figures or ())
+    start = time.monotonic()
+    figures = stages[name](workspace)
+    workspace.folder.finish(name, time.monotonic() - start, figures or ())
 
 
 def _report(workspace: "Workspace") -> None:

@@ -22,7 +22,7 @@ def folder() -> Path:
 def shipped() -> list[Shipped]:
     """All shipped experiments, sorted by name."""
     root = folder()
-    return [Shipped(path.relative_to(root).with_suffix("").as_posix(), _description(path)) for path in sorted(root.rglob("*.toml"))]
+    return sorted(Shipped(path.relative_to(root).with_suffix("").as_posix(), _description(path)) for path in root.rglob("*.toml"))
 
 
 def shipped_file(name: str) -> Path | None:

@@ -3,7 +3,8 @@
 from .conditional import conditional_stage
 from .evaluation import evaluation_stage
 from .likelihood import likelihood_stage
+from .preparation import prepare
 from .sampling import sampling_stage
 from .training import training_stage
 
-__all__ = ["conditional_stage", "evaluation_stage", "likelihood_stage", "sampling_stage", "training_stage"]
+__all__ = ["conditional_stage", "evaluation_stage", "likelihood_stage", "prepare", "sampling_stage", "training_stage"]

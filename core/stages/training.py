@@ -1,6 +1,7 @@
 """The training stage: from the data to the weights that the other stages use."""
 
 import json
+import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from ..batches import Batches
-from ..checkpoint import newest, read, save, save_step
+from ..checkpoint import load_weights, newest, read, save, save_step
 from ..data import Items, Subset
 from ..errors import NonFiniteError, StoppedError, UserError
 from ..experiment import Training
@@ -45,9 +46,12 @@ def training_stage(workspace: Workspace) -> None:
 
 def split_validation(items: Items, share: float, seed: int) -> tuple[Items, Items | None]:
     """The items to learn from, and the share that is kept to choose the checkpoint by; which ones is a function of the seed."""
-    kept = round(share * len(items))
-    if not kept:
+    if not share:
         return items, None
+    kept = round(share * len(items))
+    if not 0 < kept < len(items):
+        which = "keeps none" if not kept else "keeps all"
+        raise UserError(f"training.validation = {share:g}: {which} of the {len(items)} training items for validation: take another share")
     order = permutation(seed, 0, len(items), "evaluation").tolist()
     return Subset(items, order[kept:]), Subset(items, order[:kept])
 
@@ -67,10 +71,13 @@ class TrainingRun:
         if path is None:
             return
         checkpoint = read(path)
-        self.trainer.restore(checkpoint.tensors, checkpoint.manifest)
-        self.best = checkpoint.manifest["best"]
-        lines = self.log.read_text(encoding="utf-8").splitlines()
-        self.records = [record for record in map(json.loads, lines) if record["step"] <= self.trainer.done]
+        load_weights(self.trainer.network, checkpoint.tensors.get("model", {}), path)
+        try:
+            self.trainer.restore(checkpoint.tensors, checkpoint.manifest)
+            self.best = checkpoint.manifest["best"]
+        except (KeyError, RuntimeError) as error:
+            raise UserError(f"{path}: the checkpoint is not of this training run: remove the folder to go on from an older one") from error
+        self.records = [record for record in read_log(self.log) if record["step"] <= self.trainer.done]
 
     def train(self, items: Items) -> None:
         settings, trainer, accelerator = self.settings, self.trainer, self.workspace.accelerator
@@ -97,8 +104,11 @@ class TrainingRun:
         try:
             yield from losses
         except NonFiniteError as error:
-            kept = newest(self.checkpoints)
-            raise NonFiniteError(f"{error}; the last good checkpoint is {kept if kept else 'none'}") from error
+            raise self._not_finite(str(error)) from error
+
+    def _not_finite(self, what: str) -> NonFiniteError:
+        kept = newest(self.checkpoints)
+        return NonFiniteError(f"{what}; " + (f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"))
 
     def _record(self, loss: float) -> None:
         settings, step = self.settings, self.trainer.done
@@ -106,6 +116,8 @@ class TrainingRun:
         record: dict[str, Any] = {"step": step, "loss": loss, "learning_rate": self.trainer.learning_rate(step - 1)}
         if self.held_out is not None and (last or step % (settings.validate_every or settings.checkpoint_every) == 0):
             record["validation"] = self.validate(self.held_out)
+            if not math.isfinite(record["validation"]):
+                raise self._not_finite(f"training: the validation loss is not finite after step {step - 1}")
             self._keep_best(step, record["validation"])
         self.records.append(record)
         with self.log.open("a", encoding="utf-8") as log:
@@ -149,6 +161,17 @@ class TrainingRun:
             facts |= {**best.manifest, "chosen_by": "validation loss"}
         self.workspace.save_weights(network, facts)
         loss_curve(self.workspace.folder / "loss.png", self.records)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a training log up to one that a killed process left half-written."""
+    records: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
 
 
 @contextmanager
