@@ -116,6 +116,11 @@ def components():
 """
 
 
+@pytest.fixture(scope="session")
+def digits_text() -> str:
+    return DIGITS
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,82 @@
+"""Every shipped experiment runs end to end, with few steps and samples."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from scoresde.core.experiment import shipped
+
+Command = Callable[..., Result]
+
+TRAINING = ("training.steps=2", "training.batch=8", "training.checkpoint_every=1")
+NETWORK = ("model.channels=8", "model.attention=[]")
+FEW = ("sampling.count=3", "sampling.steps=2", "run.chunk=4")
+LOOSE = ("likelihood.count=2", "likelihood.rtol=0.5", "likelihood.atol=0.5")
+PLANE = ("sampling.count=40", "sampling.steps=4", "likelihood.count=4", "likelihood.rtol=0.3", "likelihood.atol=0.3", "run.chunk=1024")
+
+DIGITS = (*TRAINING, *NETWORK, *FEW, *LOOSE, "conditioning.count=2")
+SMALL = {
+    "digits": DIGITS,
+    "digits-ve": (*DIGITS, "evaluation.classifier=false"),
+    "digits-sub-vp": (*DIGITS, "evaluation.classifier=false"),
+    "mixture-2d": (*PLANE, "data.count=100"),
+    "mnist": (*DIGITS, "data.root=data", "training.validation=0.1"),
+    "moons": (*TRAINING, *PLANE, "data.count=100"),
+}
+IMAGES = {"samples.png", "inpainting.png", "loss.png"}
+MADE = {
+    **dict.fromkeys(("digits", "digits-ve", "digits-sub-vp", "mnist"), IMAGES),
+    "mixture-2d": {"samples.png", "likelihood.png"},
+    "moons": {"samples.png", "likelihood.png", "loss.png"},
+}
+SAMPLED = ["evaluations_per_sample", "log_density_nats"]
+IN_BITS = [*SAMPLED, "bits_per_dim"]
+JUDGED = [
+    *(*IN_BITS, "classifier_accuracy_heldout", "classifier_top_probability_samples", "class_balance_samples"),
+    *("classifier_top_probability_heldout", "class_balance_heldout"),
+]
+FIGURES = {
+    "digits": JUDGED,
+    "digits-ve": IN_BITS,
+    "digits-sub-vp": IN_BITS,
+    "mixture-2d": SAMPLED,
+    "mnist": JUDGED,
+    "moons": SAMPLED,
+}
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack(f">{1 + values.ndim}i", 0x0800 + values.ndim, *values.shape) + values.tobytes())
+
+
+def write_mnist(root: Path) -> None:
+    """Forty pictures for training and twelve held out, as torchvision lays MNIST out."""
+    random = np.random.RandomState(0)
+    for part, count in (("train", 40), ("t10k", 12)):
+        write_idx(root / f"MNIST/raw/{part}-images-idx3-ubyte", random.randint(0, 256, (count, 28, 28)).astype(np.uint8))
+        write_idx(root / f"MNIST/raw/{part}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
+
+
+def test_the_table_above_has_all_that_ship() -> None:
+    assert sorted(SMALL) == [entry.name for entry in shipped()]
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_shipped_experiment_runs(done: Command, name: str) -> None:
+    write_mnist(Path("data"))
+    result = done("run", name, *(part for setting in SMALL[name] for part in ("--set", setting)))
+    folder = Path("runs", name)
+    assert {path.name for path in folder.glob("*.png")} == MADE[name]
+    found = json.loads((folder / "results.json").read_text())["figures"]
+    assert [figure["name"] for figure in found] == FIGURES[name]
+    assert all(np.isfinite(figure["value"]) for figure in found)
+    assert [line.split(" = ")[0] for line in result.stdout.splitlines()[:-1]] == FIGURES[name]
+    with np.load(folder / "samples.npz") as stored:
+        assert len(stored["x"]) == (3 if "conditioning.count=2" in SMALL[name] else 40)
+        assert np.isfinite(stored["model_range"]).all()
