@@ -15,7 +15,7 @@ from .component import Component
 from .data import DataSpec, Items, Split
 from .noise import Noise
 from .reverse import Reverse
-from .scalars import Scalar, broadcast
+from .scalars import Scalar, add_scaled
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE
 
@@ -44,9 +44,9 @@ class Step(NamedTuple):
     def draw(mean: Tensor, std: Scalar, noise: Noise, state: Any = None) -> "Step":
         """A Gaussian step: mean + std z with a fresh z."""
         z = noise.normal_like(mean)
-        if isinstance(std, Tensor):
-            return Step(mean + broadcast(std, mean) * z, mean, std, state)
-        return Step(torch.add(mean, z, alpha=std), mean, std, state)
+        if isinstance(std, Tensor) or mean.requires_grad:
+            return Step(add_scaled(mean, std, z), mean, std, state)
+        return Step(torch.add(mean, z, alpha=std, out=z), mean, std, state)  # new memory costs as much as the sum
 
 
 class LogProb(NamedTuple):

@@ -22,13 +22,16 @@ from .sde import SDE, LinearSDE
 Prediction: TypeAlias = Literal["score", "noise", "denoised", "velocity"]
 TimeCoordinate: TypeAlias = Literal["t", "999t", "level", "sigma", "log_sigma", "log_snr"]
 
+_LINEAR_TIMES = ("sigma", "log_sigma", "log_snr")
+
 
 @final
 class Score:
     """A callable (x (B, *), t) -> score (B, *) around any network, and the count of the network's evaluations.
 
-    ``network`` is called as network(x, c, **inputs) with c a (B,) tensor in x's dtype: the ``time`` coordinate of t (``level`` is
-    t (levels - 1), ``sigma`` the kernel's standard deviation). With ``time`` None it is called with t as it is, a float in loops. With
+    ``network`` is called as network(x, c, **inputs) with c a (B,) tensor in x's dtype: the ``time`` coordinate of t (``sigma`` is the
+    kernel's standard deviation). With ``time`` "level", for a network trained on the SDE's ladder, c is the ladder's label of t, and
+    alpha and sigma are those of that level. With ``time`` None it is called with t as it is, a float in loops. With
     ``scale_input`` the network sees x / sqrt(alpha^2 + sigma^2). ``inputs`` are further tensors with the batch axis first, such as
     labels. A module is given its parameters' dtype whatever x has (a float64 state beside a float32 network), and its output is
     converted in x's dtype.
@@ -45,17 +48,26 @@ class Score:
         scale_input: bool = False,
         inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        linear = time in ("sigma", "log_sigma", "log_snr") or scale_input or predicts != "score"
-        if linear and not isinstance(sde, LinearSDE):
-            raise TypeError(f"predicts={predicts!r} with time={time!r} needs a LinearSDE; {type(sde).__name__} is not one")
+        asked = {f"predicts={predicts!r}": predicts != "score", f"time={time!r}": time in _LINEAR_TIMES, "scale_input=True": scale_input}
+        needing = [words for words, needs in asked.items() if needs]
+        if needing and not isinstance(sde, LinearSDE):
+            raise TypeError(f"{', '.join(needing)}: needs a LinearSDE; {type(sde).__name__} is not one")
         self.sde, self.network, self.predicts, self.time = sde, network, predicts, time
         self.scale_input, self.inputs = scale_input, dict(inputs or {})
+        self.ladder = sde.ladder() if time == "level" else None
         self.dtype = _parameter_dtype(network)
-        self.evaluations = 0
+        self._count = [0]
 
     def given(self, **inputs: Tensor) -> "Score":
-        """The same score with these inputs beside (or instead of) its own."""
-        return Score(self.sde, self.network, self.predicts, self.time, self.scale_input, {**self.inputs, **inputs})
+        """The same score with these inputs beside (or instead of) its own; evaluations are counted together."""
+        score = Score(self.sde, self.network, self.predicts, self.time, self.scale_input, {**self.inputs, **inputs})
+        score._count = self._count
+        return score
+
+    @property
+    def evaluations(self) -> int:
+        """How often the network was called so far."""
+        return self._count[0]
 
     def __call__(self, x: Tensor, t: Scalar) -> Tensor:
         """grad log p_t(x), shape of x."""
@@ -89,9 +101,9 @@ class Score:
         t = double(t)
         if self.time == "999t":
             return 999 * t
-        if self.time == "level":
-            return t * (self.sde.levels - 1)
-        if isinstance(self.sde, LinearSDE) and self.time in ("sigma", "log_sigma", "log_snr"):
+        if self.ladder is not None:
+            return self.ladder.label(t)
+        if isinstance(self.sde, LinearSDE) and self.time in _LINEAR_TIMES:
             if self.time == "log_snr":
                 return self.sde.log_snr(t)
             sigma = self.sde.sigma(t)
@@ -102,10 +114,11 @@ class Score:
         if not isinstance(self.sde, LinearSDE):
             raise TypeError(f"the denoised mean needs a LinearSDE; {type(self.sde).__name__} is not one")
         t = double(t)
-        return broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
+        alpha, sigma = (self.sde.alpha(t), self.sde.sigma(t)) if self.ladder is None else self.ladder.kernel(t)
+        return broadcast(alpha, x), broadcast(sigma, x)
 
     def _evaluate(self, x: Tensor, t: Scalar) -> Tensor:
-        self.evaluations += 1
+        self._count[0] += 1
         given = x
         if self.scale_input:
             alpha, sigma = self._kernel(x, t)

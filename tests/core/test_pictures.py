@@ -198,7 +198,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path: Path, 
     before = (tmp_path / "kept.png").read_bytes()
 
     def broken(*_: object) -> None:
-        raise OSError("no space left")
+        raise OSError(28, "no space left")
 
     monkeypatch.setattr("os.replace", broken)
     for draw in (

@@ -175,7 +175,7 @@ def test_settings_in_words(registry: Registry) -> None:
     assert described["name"] == ("a string", "required", "")
     assert described["plugins"] == ("an array of paths", "[]", "")
     assert described["betas"] == ("an array of 2 numbers", "[0.9, 0.999]", ">= 0 and < 1")
-    assert described["clip"] == ("a number", "1.0", "> 0")
+    assert described["clip"] == ("a number", "1.0", ">= 0")
     assert described["dequantise"] == ("true or false", "true", "")
     assert described["keep"] == ('"best", "last"', '"last"', "")
     assert described["objective"] == ("an objective", '{ use = "score_matching" }', "")
