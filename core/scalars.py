@@ -46,6 +46,11 @@ def trunc(value: Scalar) -> Scalar:
     return torch.trunc(value) if isinstance(value, Tensor) else math.trunc(value)
 
 
+def nearest(value: Scalar) -> Scalar:
+    """The nearest whole number, the even one of two."""
+    return torch.round(value) if isinstance(value, Tensor) else round(value)
+
+
 def where(condition: bool | Tensor, yes: Scalar, no: Scalar) -> Scalar:
     if isinstance(condition, Tensor):
         return torch.where(condition, yes, no)

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from .component import Component
 from .noise import Noise
-from .scalars import Scalar, broadcast, double, log, sqrt, trunc
+from .scalars import Scalar, broadcast, double, log, nearest, sqrt, trunc, where
+
+_ROUNDING = 1e-9  # of t (levels - 1), far above its rounding and far below what tells two times apart
 
 
 class SDE(Component):
@@ -122,13 +124,34 @@ class LinearSDE(SDE):
 
 
 class Ladder(ABC):
-    """The coefficients of a published discrete chain; index 0 is the least noisy of ``levels`` steps."""
+    """The coefficients of a published discrete chain; index 0 is the least noisy of ``levels`` steps.
+
+    A network trained on the chain knows its level by a ``label``, the papers' conditioning, with the kernel of the level that it names.
+    """
 
     levels: int
 
+    def place(self, t: Scalar) -> Scalar:
+        """t (levels - 1), whole where it is so up to rounding: a level's own time must not fall to the level below."""
+        place = double(t) * (self.levels - 1)
+        whole = nearest(place)
+        return where((place - whole) ** 2 < _ROUNDING**2, whole, place)
+
     def index(self, t: Scalar) -> Scalar:
         """trunc(t (levels - 1)), a whole number as a float or a (B,) float64 tensor."""
-        return trunc(double(t) * (self.levels - 1))
+        return trunc(self.place(t))
+
+    def label(self, t: Scalar) -> Scalar:
+        """What a network trained on the chain is told at time t: t (levels - 1), not rounded."""
+        return self.place(t)
+
+    def time(self, label: Scalar) -> Scalar:
+        """The time of the level with this label, 0, ..., levels - 1; the inverse of ``label``."""
+        return double(label) / (self.levels - 1)
+
+    @abstractmethod
+    def kernel(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        """(alpha, sigma) of p(x_i | x_0) = N(alpha x_0, sigma^2 I) at the level that label(t) names."""
 
     @abstractmethod
     def shift(self, x: Tensor, t: Scalar) -> Tensor:
@@ -157,6 +180,12 @@ class EulerLadder(Ladder):
 
     def __init__(self, sde: SDE, alpha: Callable[[Scalar], Scalar] | None = None) -> None:
         self.sde, self.levels, self._alpha = sde, sde.levels, alpha
+
+    def kernel(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        """The SDE's own at t, which the Euler chain only approaches. Raises TypeError where the SDE is not linear."""
+        if not isinstance(self.sde, LinearSDE):
+            raise TypeError(f"the kernel of a level needs a LinearSDE; {type(self.sde).__name__} is not one")
+        return self.sde.alpha(t), self.sde.sigma(t)
 
     def shift(self, x: Tensor, t: Scalar) -> Tensor:
         return self.sde.drift(x, t) / self.levels

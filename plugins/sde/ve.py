@@ -2,7 +2,8 @@
 
 dx = sigma(t) sqrt(2 ln(sigma_max / sigma_min)) dw with sigma(t) = sigma_min (sigma_max / sigma_min)^t; alpha = 1, and the kernel's
 standard deviation is sigma(t) itself. Prior N(0, sigma_max^2 I).
-Published chain (eq. 8): x_{i+1} = x_i + sqrt(sigma_i^2 - sigma_{i-1}^2) z, sigma_i geometric, sigma_{-1} = 0.
+Published chain (eq. 8): x_{i+1} = x_i + sqrt(sigma_i^2 - sigma_{i-1}^2) z, sigma_i geometric, sigma_{-1} = 0. Its networks count the levels
+from the noisiest (Song & Ermon, 2019): the label of i is N - 1 - i, and a time between two levels has the label of the nearest.
 """
 
 import math
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scoresde.core import Ladder, LinearSDE, Scalar, double, exp, expm1, option, sqrt, where
+from scoresde.core.scalars import nearest
 
 
 @final
@@ -79,6 +81,16 @@ class VELadder(Ladder):
         """(sigma_i, sigma_{i-1}) at i = index(t)."""
         i = self.index(t)
         return self.sde.sigma(i / (self.levels - 1)), where(i > 0, self.sde.sigma((i - 1) / (self.levels - 1)), 0.0 * double(t))
+
+    def label(self, t: Scalar) -> Scalar:
+        return nearest((1 - double(t)) * (self.levels - 1))
+
+    def time(self, label: Scalar) -> Scalar:
+        return 1 - double(label) / (self.levels - 1)
+
+    def kernel(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        level = self.time(self.label(t))
+        return self.sde.alpha(level), self.sde.sigma(level)
 
     def shift(self, x: Tensor, t: Scalar) -> Tensor:
         return torch.zeros_like(x)

@@ -1,13 +1,16 @@
 """The variance-preserving SDE, the limit of DDPM (Song et al., 2021, eqs. 11, 32, 33).
 
 dx = -beta(t)/2 x dt + sqrt(beta(t)) dw with beta linear in t; alpha = exp(-B/2), sigma^2 = 1 - exp(-B), B the integral of beta.
-Published chain (eq. 10): x_{i+1} = sqrt(1 - beta_i) x_i + sqrt(beta_i) z with beta_i = (beta_min + i/(N-1) (beta_max - beta_min)) / N.
+Published chain (eq. 10): x_{i+1} = sqrt(1 - beta_i) x_i + sqrt(beta_i) z with beta_i = (beta_min + i/(N-1) (beta_max - beta_min)) / N,
+and with it (eq. 3) p(x_i | x_0) = N(sqrt(abar_i) x_0, (1 - abar_i) I), where abar_i is the product of 1 - beta_j over j = 0, ..., i.
 """
 
 import math
+from functools import lru_cache
 from typing import ClassVar, final
 
 import attrs
+import torch
 from torch import Tensor
 
 from scoresde.core import Ladder, LinearSDE, Scalar, broadcast, double, exp, expm1, log, option, softplus, sqrt
@@ -79,6 +82,11 @@ class VPLadder(Ladder):
     def beta(self, t: Scalar) -> Scalar:
         return beta(self.index(t) / (self.levels - 1), self.sde.beta_min, self.sde.beta_max) / self.levels
 
+    def kernel(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        table, i = _log_alpha_bars(self.sde), self.index(t)
+        value: Scalar = table.to(i.device)[i.long()] if isinstance(i, Tensor) else float(table[int(i)])
+        return exp(0.5 * value), sqrt(-expm1(value))
+
     def shift(self, x: Tensor, t: Scalar) -> Tensor:
         return x * broadcast(sqrt(1 - self.beta(t)) - 1, x)
 
@@ -87,3 +95,10 @@ class VPLadder(Ladder):
 
     def alpha(self, t: Scalar) -> Scalar:
         return 1 - self.beta(t)
+
+
+@lru_cache(maxsize=8)
+def _log_alpha_bars(sde: VP) -> Tensor:
+    """log abar_i, (levels,) float64."""
+    place = torch.arange(sde.levels, dtype=torch.float64) / (sde.levels - 1)
+    return torch.log1p(-beta(place, sde.beta_min, sde.beta_max) / sde.levels).cumsum(0)  # type: ignore[arg-type]

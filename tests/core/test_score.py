@@ -22,6 +22,7 @@ SDES = [VE(), VP(), SubVP()]
 MU, S = torch.tensor([0.7, -0.2], dtype=torch.float64), 0.5
 by_sde = pytest.mark.parametrize("sde", SDES, ids=lambda sde: sde.name)
 by_prediction = pytest.mark.parametrize("predicts", get_args(Prediction))
+CONTINUOUS = [coordinate for coordinate in get_args(TimeCoordinate) if coordinate != "level"]
 
 
 def time_of(sde, c, coordinate):
@@ -35,7 +36,7 @@ def time_of(sde, c, coordinate):
         return 2 * integral / (sde.beta_min + (sde.beta_min**2 + 2 * slope * integral).sqrt())
     if coordinate == "log_snr":
         return sde.time(c)
-    return {"t": c, "999t": c / 999, "level": c / (sde.levels - 1)}[coordinate]
+    return {"t": c, "999t": c / 999}[coordinate]
 
 
 def exact(sde, predicts, coordinate, scaled=False):
@@ -57,7 +58,7 @@ def exact(sde, predicts, coordinate, scaled=False):
 
 @by_sde
 @by_prediction
-@pytest.mark.parametrize("coordinate", [*get_args(TimeCoordinate), None])
+@pytest.mark.parametrize("coordinate", [*CONTINUOUS, None])
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
 def test_every_form_is_the_exact_score(sde, predicts, coordinate, scaled):
     """At one time for the batch and at a time for each sample; with the denoised mean and the noise by Tweedie's formula."""
@@ -66,6 +67,29 @@ def test_every_form_is_the_exact_score(sde, predicts, coordinate, scaled):
     for t in (0.02, 0.5, 0.97, torch.tensor([0.02, 0.3, 0.6, 0.97], dtype=torch.float64)):
         alpha, sigma = (v[:, None] if isinstance(v, torch.Tensor) else v for v in (sde.alpha(t), sde.sigma(t)))
         expected = truth(x, t)
+        assert torch.allclose(score(x, t), expected, rtol=1e-8, atol=1e-8)
+        assert torch.allclose(score.denoised(x, t), (x + sigma**2 * expected) / alpha, rtol=1e-6, atol=1e-8)
+        assert torch.allclose(score.noise(x, t), -sigma * expected, rtol=1e-8, atol=1e-8)
+
+
+@by_sde
+@by_prediction
+def test_a_network_of_the_ladder_gives_the_score_of_its_level(sde, predicts):
+    """At any t the exact score of the level that the label names, with that level's kernel: its own where t is a level's time."""
+    ladder = sde.ladder()
+
+    def network(x, label):
+        whole = label.round() if sde.name == "ve" else label.trunc()
+        alpha, sigma = (v[:, None] for v in ladder.kernel(label / 999 if sde.name == "sub_vp" else ladder.time(whole)))
+        v = alpha**2 * S**2 + sigma**2
+        denoised, noise = MU + alpha * S**2 / v * (x - alpha * MU), sigma / v * (x - alpha * MU)
+        velocity = (alpha * noise - sigma * denoised) / (alpha**2 + sigma**2).sqrt()
+        return {"score": -noise / sigma, "noise": noise, "denoised": denoised, "velocity": velocity}[predicts]
+
+    score, x = Score(sde, network, predicts, "level"), torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for t in (0.0203, 0.5, float(ladder.time(7.0)), torch.tensor([0.02, 0.3, 0.6, 1.0], dtype=torch.float64)):
+        alpha, sigma = (v[:, None] if isinstance(v, torch.Tensor) else v for v in ladder.kernel(t))
+        expected = -(x - alpha * MU) / (alpha**2 * S**2 + sigma**2)
         assert torch.allclose(score(x, t), expected, rtol=1e-8, atol=1e-8)
         assert torch.allclose(score.denoised(x, t), (x + sigma**2 * expected) / alpha, rtol=1e-6, atol=1e-8)
         assert torch.allclose(score.noise(x, t), -sigma * expected, rtol=1e-8, atol=1e-8)
@@ -94,7 +118,7 @@ def test_the_network_is_given_its_coordinate_in_its_own_precision(sde, coordinat
     expected = {
         "t": 0.25,
         "999t": 249.75,
-        "level": 0.25 * 999,
+        "level": 749.0 if sde.name == "ve" else 0.25 * 999,
         "sigma": sde.sigma(0.25),
         "log_sigma": math.log(sde.sigma(0.25)),
         "log_snr": 2 * math.log(sde.alpha(0.25) / sde.sigma(0.25)),
@@ -197,3 +221,6 @@ def test_a_nonlinear_sde_has_euler_steps():
     assert math.isclose(float(f), -0.8, rel_tol=1e-6)
     assert math.isclose(std, math.sqrt(0.1), rel_tol=1e-12)
     assert sde.ladder().alpha(0.5) == 1.0
+    assert sde.ladder().label(0.5) == 4.5
+    with pytest.raises(TypeError, match=r"^the kernel of a level needs a LinearSDE; Cubic is not one$"):
+        sde.ladder().kernel(0.5)

@@ -3,6 +3,7 @@
 import math
 from decimal import Decimal, getcontext
 
+import attrs
 import pytest
 import torch
 
@@ -141,10 +142,12 @@ def test_a_float_and_a_tensor_of_times_agree(sde):
     single = torch.tensor([sde.transition(*pair) for pair in zip(t.tolist(), s.tolist(), strict=True)], dtype=torch.float64)
     assert torch.allclose(torch.stack(sde.transition(t, s), 1), single, rtol=1e-12)
     ladder = sde.ladder()
-    for name in ("index", "std", "alpha", "ancestral_std"):
+    for name in ("index", "std", "alpha", "ancestral_std", "label"):
         function = getattr(ladder, name)
         expected = torch.tensor([function(time) for time in TIMES], dtype=torch.float64)
         assert torch.allclose(torch.as_tensor(function(t), dtype=torch.float64), expected, rtol=1e-12), name
+    kernels = torch.tensor([ladder.kernel(time) for time in TIMES], dtype=torch.float64)
+    assert torch.allclose(torch.stack(ladder.kernel(t), 1), kernels, rtol=1e-12)
 
 
 @by_sde
@@ -211,6 +214,49 @@ def test_published_chains_at_large_n_are_the_exact_kernel():
         for t in (0.2, 0.7):
             place = (sde.ladder().index(t) + 0.0) / (sde.levels - 1)
             assert math.isclose(sde.ladder().std(t) ** 2 * sde.levels, sde.diffusion(place) ** 2, rel_tol=1e-4)
+
+
+@by_sde
+@pytest.mark.parametrize("levels", [30, 50, 1000, 1087])
+def test_labels_name_the_levels(sde, levels):
+    """A level's own time has its label and its index, up to no rounding: trunc(i / (N - 1) (N - 1)) is i - 1 for i = 1 of N = 50."""
+    ladder = attrs.evolve(sde, levels=levels).ladder()
+    labels = torch.arange(levels, dtype=torch.float64)
+    times = ladder.time(labels)
+    places = labels.flip(0) if isinstance(sde, VE) else labels
+    assert torch.equal(ladder.label(times), labels)
+    assert torch.equal(ladder.index(times), places)
+    assert [ladder.label(t) for t in times.tolist()] == labels.tolist()
+    assert [ladder.index(t) for t in times.tolist()] == places.tolist()
+    assert [float(ladder.time(label)) for label in labels.tolist()] == times.tolist()
+
+
+def test_labels_between_two_levels():
+    """VE's is the nearest level's, counted from the noisiest; VP's and sub-VP's are not rounded."""
+    times = [0.0, 0.04, 0.06, 0.5, 0.97, 1.0]
+    assert [VE(levels=11).ladder().label(t) for t in times] == [10, 10, 9, 5, 0, 0]
+    for sde in (VP(levels=21), SubVP(levels=21)):
+        assert torch.allclose(torch.tensor([sde.ladder().label(t) for t in times]), torch.tensor([0, 0.8, 1.2, 10, 19.4, 20]))
+
+
+@by_sde
+def test_kernel_of_a_level(sde):
+    """VE: the level's own sigma; VP: what the chain's steps add up to (at a level reached between two, its lower one's), at 60 digits;
+    sub-VP: the SDE's."""
+    ladder = sde.ladder()
+    for t in (ladder.time(0), ladder.time(3), 0.29949, ladder.time(sde.levels - 1)):
+        alpha, sigma = ladder.kernel(t)
+        if isinstance(sde, VP):
+            product = Decimal(1)
+            for i in range(int(ladder.index(t)) + 1):
+                product *= (
+                    1 - (Decimal(sde.beta_min) + Decimal(i) / (sde.levels - 1) * (Decimal(sde.beta_max) - Decimal(sde.beta_min))) / 1000
+                )
+            exact = product.sqrt(), (1 - product).sqrt()
+        else:
+            exact = reference(sde, 1 - ladder.label(t) / 999 if isinstance(sde, VE) else t)
+        assert alpha == exact[0] == 1 or off(alpha, exact[0]) < 1e-12
+        assert sigma == 0 == exact[1] or off(sigma, exact[1]) < 1e-12
 
 
 def test_wrong_ranges_are_refused():
