@@ -5,14 +5,16 @@ For data with levels the figure is the variational bound of uniform dequantisati
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..data import Items
+from ..errors import NonFiniteError
 from ..experiment import LikelihoodTable
+from ..interfaces import LogProb
 from ..noise import SeededNoise
 from ..pictures import density_map
 from ..reverse import Reverse
@@ -21,6 +23,7 @@ from ..workspace import Workspace
 from .sampling import model_range, save_array
 
 _MAP = 64
+_PICTURE_CHUNK = 1024
 
 
 class Densities(NamedTuple):
@@ -58,12 +61,23 @@ def log_densities(workspace: Workspace, settings: LikelihoodTable, items: Items,
 
 
 class Evaluator:
-    """Log-densities in chunks of the run's size, a short last one filled up with copies."""
+    """Log-densities in chunks of the run's size, a short last one filled up with copies.
 
-    def __init__(self, workspace: Workspace, settings: LikelihoodTable, on_items: Any = lambda count: None) -> None:
-        self.method, self.seed, self.on_items = settings.method, workspace.seed, on_items
+    For a picture the chunks have at least 1,024 points, and one that the method gives up is nan.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: LikelihoodTable,
+        on_items: Callable[[int], object] = lambda count: None,
+        *,
+        picture: bool = False,
+    ) -> None:
+        self.method, self.seed, self.on_items, self.picture = settings.method, workspace.seed, on_items, picture
         self.reverse = Reverse(workspace.experiment.sde, workspace.score())
-        self.chunk, self.device = workspace.experiment.run.chunk, workspace.accelerator.device
+        chunk = workspace.experiment.run.chunk
+        self.chunk, self.device = max(chunk, _PICTURE_CHUNK) if picture else chunk, workspace.accelerator.device
 
     def __call__(self, x: Tensor, streams: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """(log-densities (N,), latent codes, evaluations (N,)) of x (N, *) in the model's range, on the CPU."""
@@ -73,13 +87,24 @@ class Evaluator:
             places = [(start + i) % len(x) for i in range(self.chunk)]
             filled = [*streams[start : start + kept], *range(max(streams) + 1, max(streams) + 1 + self.chunk - kept)]
             noise = SeededNoise(self.seed, filled, "likelihood")
-            result = self.method.log_prob(self.reverse, x[torch.as_tensor(places)].to(self.device), noise)
-            if bool(result.status[:kept].any()):
+            result = self._log_prob(x[torch.as_tensor(places)].to(self.device), noise, f"items {start} to {start + kept - 1}")
+            given_up = result.status != 0
+            if bool(given_up[:kept].any()) and not self.picture:
                 raise ArithmeticError(f"likelihood {self.method!r} stopped at its limit of evaluations: raise max_nfe or the tolerances")
-            parts.append([part[:kept].cpu() for part in (result.value, result.latent, result.evaluations)])
+            value = torch.where(given_up, math.nan, result.value)
+            parts.append([part[:kept].cpu() for part in (value, result.latent, result.evaluations)])
             self.on_items(kept)
         value, latent, evaluations = (torch.cat(column) for column in zip(*parts, strict=True))
         return value, latent, evaluations
+
+    def _log_prob(self, x: Tensor, noise: SeededNoise, which: str) -> LogProb:
+        try:
+            result = self.method.log_prob(self.reverse, x, noise)
+        except FloatingPointError as error:
+            raise NonFiniteError(f"likelihood {self.method.name!r}, {which}: {error}") from error
+        if not bool(torch.isfinite(result.value).all()):
+            raise NonFiniteError(f"likelihood {self.method.name!r}, {which}: a log-density is not finite")
+        return result
 
 
 def figures(workspace: Workspace, settings: LikelihoodTable, items: Items, result: Densities) -> list[dict[str, Any]]:
@@ -121,6 +146,7 @@ def draw_map(workspace: Workspace, settings: LikelihoodTable, items: Items) -> N
     xs, ys = (torch.linspace(float(low[i]), float(high[i]), _MAP) for i in (0, 1))
     plane = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(-1, 2)
     with workspace.progress("likelihood map", len(plane), "point") as progress:
-        values, _, _ = Evaluator(workspace, settings, progress.update)(plane, range(len(plane)))
+        values, _, _ = Evaluator(workspace, settings, progress.update, picture=True)(plane, range(len(plane)))
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    density_map(workspace.folder / "likelihood.png", values.reshape(_MAP, _MAP), extent, points)
+    if bool(values.isfinite().any()):
+        density_map(workspace.folder / "likelihood.png", values.reshape(_MAP, _MAP), extent, points)
