@@ -187,3 +187,17 @@ def broken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (information / "entry_points.txt").write_text("[scoresde]\nmain = broken_samplers\n")
     (site / "broken_samplers.py").write_text('raise RuntimeError("no good today")\n')
     monkeypatch.syspath_prepend(site)
+
+
+@pytest.fixture
+def refused(scoresde: Callable[..., Result], tree: Callable[[Path], dict[str, bytes]], folder: Path) -> Callable[..., list[str]]:
+    """The lines of the error with which a command is refused."""
+
+    def lines(*arguments: str) -> list[str]:
+        before = tree(folder)
+        result = scoresde(*arguments)
+        assert (result.exit_code, result.stdout) == (2, ""), result.stderr
+        assert tree(folder) == before
+        return result.stderr.splitlines()
+
+    return lines

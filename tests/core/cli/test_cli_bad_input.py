@@ -1,33 +1,12 @@
 """Wrong input: exit status 2, one line for each error, no traceback, and nothing written or changed."""
 
-import re
-import resource
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import Result
 
 Command = Callable[..., Result]
-Tree = Callable[[Path], dict[str, bytes]]
-
-
-@pytest.fixture
-def refused(scoresde: Command, tree: Tree, folder: Path) -> Callable[..., list[str]]:
-    """The lines of the error with which a command is refused."""
-
-    def lines(*arguments: str) -> list[str]:
-        before = tree(folder)
-        result = scoresde(*arguments)
-        assert (result.exit_code, result.stdout) == (2, ""), result.stderr
-        assert tree(folder) == before
-        return result.stderr.splitlines()
-
-    return lines
-
-
 Refused = Callable[..., list[str]]
 
 
@@ -188,85 +167,6 @@ def test_the_right_root_after_a_wrong_one_needs_no_new_folder(refused: Refused, 
     done("train", "tiny.toml")
 
 
-@pytest.mark.parametrize("command", ["run", "train"])
-def test_a_folder_with_another_experiment_is_refused_with_the_keys_that_differ(refused: Refused, done: Command, command: str) -> None:
-    done("train", "tiny.toml")
-    for resume in ((), ("--resume",)):
-        changed = ("--set", "sde.beta_max=15", "--set", "sampling.predictor.use=reverse_diffusion", "--set", "data.count=39")
-        assert refused(command, "tiny.toml", *changed, *resume) == [
-            "runs/tiny holds the run of another experiment (it differs in data.count, sampling.predictor.ladder,"
-            " sampling.predictor.use, sde.beta_max): choose another --out DIR"
-        ]
-
-
-def test_a_folder_with_the_same_run_needs_resume(refused: Refused, done: Command) -> None:
-    done("train", "tiny.toml")
-    for out in ((), ("--out", "runs/tiny")):
-        assert refused("run", "tiny.toml", *out) == [
-            "runs/tiny already holds a run of this experiment: add --resume to go on with it, or choose another --out DIR"
-        ]
-    assert refused("sample", "runs/tiny", "--out", "runs/tiny") == [
-        "runs/tiny already holds a run of this experiment: add --resume to go on with it, or choose another --out DIR"
-    ]
-
-
-def test_a_folder_that_is_no_run_is_left_alone(refused: Refused) -> None:
-    Path("papers").mkdir()
-    Path("papers/thesis.tex").write_text("years of work")
-    for resume in ((), ("--resume",)):
-        assert refused("run", "tiny.toml", "--out", "papers", *resume) == [
-            "papers holds something that is not a run: choose another --out DIR"
-        ]
-    assert refused("run", "papers") == [
-        "papers: a folder without a run (it holds no experiment.toml): name a run's folder, a file or a shipped experiment"
-    ]
-
-
-def test_a_folder_called_like_a_shipped_experiment_does_not_hide_it(scoresde: Command) -> None:
-    Path("moons").mkdir()
-    assert scoresde("run", "moons", "--dry-run").exit_code == 0
-
-
-def test_a_place_that_cannot_be_written(refused: Refused) -> None:
-    assert refused("run", "tiny.toml", "--out", "tiny.toml/run") == ["tiny.toml/run: Not a directory"]
-    assert refused("run", "tiny.toml", "--out", "/proc/run") == ["/proc/run: No such file or directory"]
-    assert refused("run", "tiny.toml", "--out", "tiny.toml")[-1] == "Error: Invalid value for '--out': Directory 'tiny.toml' is a file."
-
-
-def test_a_full_disk_is_one_line_and_the_run_goes_on_after_it(scoresde: Command, done: Command) -> None:
-    """The limit on the size of a file stands for a full disk."""
-    done("run", "tiny.toml", "--out", "straight")
-    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
-    try:
-        result = scoresde("run", "tiny.toml", "--quiet")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "runs/tiny/checkpoints/step-00000002: File too large\n")
-    assert list(Path("runs/tiny/checkpoints").iterdir()) == []
-    done("run", "tiny.toml", "--resume")
-    assert Path("runs/tiny/weights.safetensors").read_bytes() == Path("straight/weights.safetensors").read_bytes()
-
-
-def test_weights_of_another_model_are_refused_with_names_and_shapes(refused: Refused, done: Command) -> None:
-    done("run", "tiny.toml")
-    (line,) = refused("sample", "runs/tiny", "--set", "model.width=16")
-    assert line.startswith("runs/tiny/weights.safetensors: the checkpoint is of another model: size mismatch for ")
-    (line,) = refused("sample", "runs/tiny", "--set", "model.depth=3")
-    assert re.match(r"runs/tiny/weights\.safetensors: the checkpoint is of another model: \S+ is missing; ", line)
-
-
-def test_weights_that_are_damaged_or_not_there(refused: Refused, done: Command) -> None:
-    done("run", "tiny.toml")
-    weights = Path("runs/tiny/weights.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-3])
-    (line,) = refused("sample", "runs/tiny")
-    assert line.startswith("runs/tiny/weights.safetensors: the weights cannot be read: ")
-    weights.unlink()
-    assert refused("likelihood", "runs/tiny") == ["runs/tiny holds no weights yet: scoresde train runs/tiny --resume makes them"]
-
-
 def test_a_model_that_has_to_be_trained_first(refused: Refused) -> None:
     for command in ("sample", "likelihood"):
         assert refused(command, "tiny.toml") == [
@@ -283,13 +183,6 @@ def test_a_command_without_its_table(refused: Refused) -> None:
     ]
     for command in ("run", "train"):
         assert refused(command, "less.toml") == ["model 'mlp' has to be trained: the experiment has no table [training]"]
-
-
-def test_facts_of_a_run_that_are_damaged(refused: Refused, done: Command) -> None:
-    done("train", "tiny.toml")
-    Path("runs/tiny/run.json").write_text('{"versions": {', "utf-8")
-    (line,) = refused("run", "tiny.toml", "--resume")
-    assert line.startswith("runs/tiny/run.json: not valid JSON: ")
 
 
 @pytest.mark.parametrize(
@@ -314,74 +207,3 @@ def test_an_unexpected_error_keeps_its_traceback(scoresde: Command, monkeypatch:
         monkeypatch.setattr("scoresde.core.stages.training_stage", lambda workspace, error=error: (_ for _ in ()).throw(error("a mistake")))
         with pytest.raises(error):
             scoresde("train", "tiny.toml", "--out", error.__name__)
-
-
-SILENT = """\
-import attrs
-import torch
-from scoresde.core import ScoreModel
-from scoresde.registry import hookimpl
-
-scoresde_api = 1
-
-
-class Network(torch.nn.Module):
-    def forward(self, x, t):
-        return torch.where(t.reshape(-1, *[1] * (x.ndim - 1)) < 0.5, float("nan"), -x)
-
-
-@attrs.frozen(kw_only=True)
-class Silent(ScoreModel):
-    name = "silent"
-    trainable = False
-
-    def build(self, sde, spec):
-        return Network()
-
-    def prediction(self, sde):
-        return "score"
-
-    def time(self, sde):
-        return "t"
-
-
-@hookimpl
-def components():
-    return [Silent]
-"""
-
-
-def test_a_network_that_gives_no_numbers_stops_sampling_and_likelihood_with_status_3(scoresde: Command) -> None:
-    Path("silent.py").write_text(SILENT, "utf-8")
-    using = ("--plugin", "silent.py", "--set", "model.use=silent", "--quiet")
-    result = scoresde("sample", "tiny.toml", *using)
-    assert (result.exit_code, result.stdout) == (3, "")
-    assert re.fullmatch(r"sampler PredictorCorrector\(.*\): the state is not finite at step 4 of 4, t = 0\.001\n", result.stderr)
-    result = scoresde("likelihood", "tiny.toml", *using, "--out", "there")
-    assert (result.exit_code, result.stdout) == (3, "")
-    assert re.fullmatch(
-        r"likelihood 'probability_flow', items 0 to 3: the ODE's right-hand side is not finite near t = .*\n", result.stderr
-    )
-
-
-def test_a_solver_at_its_limit_stops_with_what_to_do(scoresde: Command) -> None:
-    result = scoresde("run", "tiny.toml", "--set", "likelihood.max_nfe=8", "--set", "likelihood.rtol=1e-6", "--quiet")
-    assert (result.exit_code, result.stdout) == (3, "")
-    assert result.stderr == (
-        "likelihood ProbabilityFlow(divergence='rademacher', draws=1, rtol=1e-06, atol=0.01, max_nfe=8)"
-        " stopped at its limit of evaluations: raise max_nfe or the tolerances\n"
-    )
-
-
-def test_a_map_with_points_that_the_solver_gives_up_is_drawn(done: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The items are evaluated well within the limit; of the points around them, some are not."""
-    from scoresde.core.stages import likelihood
-
-    drawn: list[torch.Tensor] = []
-    draw = likelihood.density_map
-    monkeypatch.setattr(likelihood, "density_map", lambda path, values, *rest: (drawn.append(values), draw(path, values, *rest)))
-    settings = ("data.count=60", "sampling.count=4", "sampling.steps=4", "likelihood.count=4", "likelihood.max_nfe=44")
-    loose = ("likelihood.rtol=0.01", "likelihood.atol=0.01", "run.chunk=4")
-    done("run", "mixture-2d", *(part for setting in (*settings, *loose) for part in ("--set", setting)))
-    assert Path("runs/mixture-2d/likelihood.png").stat().st_size > 10_000
-    assert 0 < int(drawn[0].isnan().sum()) < drawn[0].numel()

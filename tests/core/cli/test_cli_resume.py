@@ -187,47 +187,6 @@ def test_threads_are_those_of_the_run(done: Command, scoresde: Command) -> None:
     ]
 
 
-NAN_AT_5 = """\
-import attrs
-import torch
-from scoresde.core import Objective
-from scoresde.registry import hookimpl
-
-scoresde_api = 1
-calls = []
-
-
-@attrs.frozen(kw_only=True)
-class Poisoned(Objective):
-    name = "poisoned"
-
-    def loss(self, score, x0, noise):
-        calls.append(1)
-        loss = score.network(x0, torch.ones(len(x0))).square().mean(1)
-        return loss * float("nan") if len(calls) == 6 else loss
-
-
-@hookimpl
-def components():
-    return [Poisoned]
-"""
-
-
-def test_a_loss_that_is_no_number_stops_with_status_3_and_keeps_the_last_good_checkpoint(scoresde: Command, tree: Tree) -> None:
-    Path("poison.py").write_text(NAN_AT_5, "utf-8")
-    using = ("--plugin", "poison.py", "--set", "training.objective.use=poisoned", "--set", "training.log_every=6")
-    result = scoresde("run", "tiny.toml", *using, "--quiet")
-    assert (result.exit_code, result.stdout) == (3, "")
-    checkpoint = Path("runs/tiny/checkpoints/step-00000004")
-    assert result.stderr == (
-        f"training: the loss of objective 'poisoned' is not finite at step 5; the last good checkpoint is {checkpoint}\n"
-    )
-    assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["step-00000002", "step-00000004"]
-    log = [json.loads(line) for line in Path("runs/tiny/training.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in log] == [2, 4]
-    assert scoresde("run", "runs/tiny", "--resume", "--quiet").exit_code == 0  # its sixth call was in the first run
-
-
 def damage(name: str, content: bytes | None) -> None:
     path = Path("runs/tiny/checkpoints/step-00000004", name)
     path.write_bytes(path.read_bytes()[:-9] if content is None else content)

@@ -1,0 +1,99 @@
+"""Folders and files of a run that are not as they should be: another run, another model, no room, no right to write."""
+
+import re
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Command = Callable[..., Result]
+Refused = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_folder_with_another_experiment_is_refused_with_the_keys_that_differ(refused: Refused, done: Command, command: str) -> None:
+    done("train", "tiny.toml")
+    for resume in ((), ("--resume",)):
+        changed = ("--set", "sde.beta_max=15", "--set", "sampling.predictor.use=reverse_diffusion", "--set", "data.count=39")
+        assert refused(command, "tiny.toml", *changed, *resume) == [
+            "runs/tiny holds the run of another experiment (it differs in data.count, sampling.predictor.ladder,"
+            " sampling.predictor.use, sde.beta_max): choose another --out DIR"
+        ]
+
+
+def test_a_folder_with_the_same_run_needs_resume(refused: Refused, done: Command) -> None:
+    done("train", "tiny.toml")
+    for out in ((), ("--out", "runs/tiny")):
+        assert refused("run", "tiny.toml", *out) == [
+            "runs/tiny already holds a run of this experiment: add --resume to go on with it, or choose another --out DIR"
+        ]
+    assert refused("sample", "runs/tiny", "--out", "runs/tiny") == [
+        "runs/tiny already holds a run of this experiment: add --resume to go on with it, or choose another --out DIR"
+    ]
+
+
+def test_a_folder_that_is_no_run_is_left_alone(refused: Refused) -> None:
+    Path("papers").mkdir()
+    Path("papers/thesis.tex").write_text("years of work")
+    for resume in ((), ("--resume",)):
+        assert refused("run", "tiny.toml", "--out", "papers", *resume) == [
+            "papers holds something that is not a run: choose another --out DIR"
+        ]
+    assert refused("run", "papers") == [
+        "papers: a folder without a run (it holds no experiment.toml): name a run's folder, a file or a shipped experiment"
+    ]
+
+
+def test_a_folder_called_like_a_shipped_experiment_does_not_hide_it(scoresde: Command) -> None:
+    Path("moons").mkdir()
+    assert scoresde("run", "moons", "--dry-run").exit_code == 0
+
+
+def test_a_place_that_cannot_be_written(refused: Refused) -> None:
+    assert refused("run", "tiny.toml", "--out", "tiny.toml/run") == ["tiny.toml/run: Not a directory"]
+    assert refused("run", "tiny.toml", "--out", "/proc/run") == ["/proc/run: No such file or directory"]
+    assert refused("run", "tiny.toml", "--out", "tiny.toml")[-1] == "Error: Invalid value for '--out': Directory 'tiny.toml' is a file."
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_after_it(scoresde: Command, done: Command) -> None:
+    """The limit on the size of a file stands for a full disk."""
+    done("run", "tiny.toml", "--out", "straight")
+    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        result = scoresde("run", "tiny.toml", "--quiet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "runs/tiny/checkpoints/step-00000002: File too large\n")
+    assert list(Path("runs/tiny/checkpoints").iterdir()) == []
+    done("run", "tiny.toml", "--resume")
+    assert Path("runs/tiny/weights.safetensors").read_bytes() == Path("straight/weights.safetensors").read_bytes()
+
+
+def test_weights_of_another_model_are_refused_with_names_and_shapes(refused: Refused, done: Command) -> None:
+    done("run", "tiny.toml")
+    (line,) = refused("sample", "runs/tiny", "--set", "model.width=16")
+    assert line.startswith("runs/tiny/weights.safetensors: the checkpoint is of another model: size mismatch for ")
+    (line,) = refused("sample", "runs/tiny", "--set", "model.depth=3")
+    assert re.match(r"runs/tiny/weights\.safetensors: the checkpoint is of another model: \S+ is missing; ", line)
+
+
+def test_weights_that_are_damaged_or_not_there(refused: Refused, done: Command) -> None:
+    done("run", "tiny.toml")
+    weights = Path("runs/tiny/weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-3])
+    (line,) = refused("sample", "runs/tiny")
+    assert line.startswith("runs/tiny/weights.safetensors: the weights cannot be read: ")
+    weights.unlink()
+    assert refused("likelihood", "runs/tiny") == ["runs/tiny holds no weights yet: scoresde train runs/tiny --resume makes them"]
+
+
+def test_facts_of_a_run_that_are_damaged(refused: Refused, done: Command) -> None:
+    done("train", "tiny.toml")
+    Path("runs/tiny/run.json").write_text('{"versions": {', "utf-8")
+    (line,) = refused("run", "tiny.toml", "--resume")
+    assert line.startswith("runs/tiny/run.json: not valid JSON: ")
