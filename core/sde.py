@@ -182,9 +182,14 @@ class EulerLadder(Ladder):
         self.sde, self.levels, self._alpha = sde, sde.levels, alpha
 
     def kernel(self, t: Scalar) -> tuple[Scalar, Scalar]:
-        """The SDE's own at t, which the Euler chain only approaches. Raises TypeError where the SDE is not linear."""
+        """The SDE's own at t (t_min at least, for its first level has no noise), which the Euler chain only approaches.
+
+        Raises TypeError where the SDE is not linear.
+        """
         if not isinstance(self.sde, LinearSDE):
             raise TypeError(f"the kernel of a level needs a LinearSDE; {type(self.sde).__name__} is not one")
+        t = double(t)
+        t = where(t > self.sde.t_min, t, self.sde.t_min + 0.0 * t)
         return self.sde.alpha(t), self.sde.sigma(t)
 
     def shift(self, x: Tensor, t: Scalar) -> Tensor:

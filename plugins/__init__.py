@@ -18,7 +18,10 @@ from .likelihood.probability_flow import ProbabilityFlow
 from .model.ddpmpp import DDPMpp
 from .model.gaussian_mixture import GaussianMixture
 from .model.mlp import MLP
+from .objective.ddpm import DDPMLoss
 from .objective.score_matching import ScoreMatching
+from .objective.sliced_score_matching import SlicedScoreMatching
+from .objective.smld import SMLD
 from .predictor.ancestral import Ancestral
 from .predictor.euler_maruyama import EulerMaruyama
 from .predictor.none import NoPredictor
@@ -32,11 +35,13 @@ from .sde.vp import VP
 __all__ = [
     "MLP",
     "ODE",
+    "SMLD",
     "VE",
     "VP",
     "Ancestral",
     "AnnealedLangevin",
     "Arrays",
+    "DDPMLoss",
     "DDPMpp",
     "Digits",
     "EulerMaruyama",
@@ -52,6 +57,7 @@ __all__ = [
     "Published",
     "ReverseDiffusion",
     "ScoreMatching",
+    "SlicedScoreMatching",
     "SubVP",
     "TorchVision",
     "Toy",
@@ -91,6 +97,9 @@ def components() -> list[type]:
         ProbabilityFlow,
         Inpainting,
         ScoreMatching,
+        SMLD,
+        DDPMLoss,
+        SlicedScoreMatching,
         # dataset
         Digits,
         TorchVision,

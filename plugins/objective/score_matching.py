@@ -9,13 +9,15 @@ likelihood training", sec. 4.3) draws t with density proportional to g^2 / sigma
 the log-SNR is drawn uniformly.
 """
 
-from typing import Any, Literal, final
+from typing import Any, final
 
 import attrs
 import torch
 from torch import Tensor
 
-from scoresde.core import SDE, LinearSDE, Noise, Objective, Scalar, Score, broadcast, option
+from scoresde.core import SDE, LinearSDE, Noise, Objective, Scalar, Score, option
+
+from .perturbation import Reduction, at_times, reduced
 
 
 @final
@@ -27,7 +29,7 @@ class ScoreMatching(Objective):
 
     likelihood_weighting: bool = option(False, help="weight g(t)^2, whose expectation bounds the negative log-likelihood")
     importance: bool = option(False, help="draw t with density proportional to g^2 / sigma^2 (needs a linear SDE)")
-    reduce: Literal["mean", "sum"] = option("mean", help="mean over dimensions, or half of the sum")
+    reduce: Reduction = option("mean", help="mean over dimensions, or half of the sum")
 
     @property
     def needs(self) -> type[Any]:
@@ -36,16 +38,13 @@ class ScoreMatching(Objective):
     def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:
         sde = score.sde
         t, correction = self._draw_time(score, noise.uniform((len(x0),), dtype=torch.float64, device=x0.device))
-        z = noise.normal_like(x0)
-        mean, std = sde.marginal(x0, t)
-        sigma = broadcast(std, x0)
-        predicted = score(mean + sigma * z, t)
+        x, _, sigma, z = at_times(score, x0, t, noise)
+        predicted = score(x, t)
         if self.likelihood_weighting:
             residual, weight = predicted + z / sigma, sde.diffusion(t) ** 2 * correction
         else:
             residual, weight = sigma * predicted + z, correction
-        squares = residual.square().flatten(1)
-        return (squares.mean(1) if self.reduce == "mean" else 0.5 * squares.sum(1)) * weight
+        return reduced(residual.square(), self.reduce) * weight
 
     def _draw_time(self, score: Score, u: Tensor) -> tuple[Tensor, Scalar]:
         """Times (B,) float64 and 1/q."""

@@ -5,8 +5,20 @@ from pathlib import Path
 
 import pytest
 
-TESTED = ("sde_", "predictor_", "corrector_", "pc_", "inpaint_", "loss_sde_", "ode_", "likelihood_")
-STILL_TO_COME = ("checkpoint_", "classcond_", "colorize_", "layers", "loss_ddpm_", "loss_smld_", "model_", "score_fn_")
+TESTED = (
+    "sde_",
+    "predictor_",
+    "corrector_",
+    "pc_",
+    "inpaint_",
+    "loss_sde_",
+    "loss_smld_",
+    "loss_ddpm_",
+    "score_fn_",
+    "ode_",
+    "likelihood_",
+)
+STILL_TO_COME = ("checkpoint_", "classcond_", "colorize_", "layers", "model_")
 
 
 @pytest.mark.skipif("SCORESDE_GOLDEN" not in os.environ, reason="SCORESDE_GOLDEN does not name a folder of recorded cases")
