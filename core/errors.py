@@ -14,6 +14,6 @@ class NonFiniteError(ArithmeticError):
 
 
 class StoppedError(Exception):
-    """Stopped from outside (SIGTERM) with the state saved (exit status 143)."""
+    """Stopped from outside (SIGTERM or Ctrl-C) with the state saved (exit status 143)."""
 
     status = 143

@@ -1,6 +1,6 @@
 """The command ``scoresde``.
 
-Exit status: 0 done, 2 wrong input, 3 stopped by a value that is not finite, 143 after SIGTERM with the state saved.
+Exit status: 0 done, 2 wrong input, 3 stopped by a value that is not finite, 143 after SIGTERM or Ctrl-C in training, with the state saved.
 """
 
 import sys

@@ -176,14 +176,16 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def terminated() -> Iterator[list[int]]:
-    """A list that is no longer empty once SIGTERM has come."""
+    """A list that is no longer empty once SIGTERM or Ctrl-C has come; a second Ctrl-C interrupts at once."""
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGTERM, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

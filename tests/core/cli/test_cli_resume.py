@@ -42,7 +42,7 @@ advance = Trainer.advance
 def stop(self, source):
     loss = advance(self, source)
     if self.done == 3:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGNAL)
     return loss
 Trainer.advance = stop
 """
@@ -107,9 +107,10 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_bit_for_bit(straight:
     assert sorted(path.name for path in Path("killed", "checkpoints").iterdir()) == ["best", "step-00000004", "step-00000006"]
 
 
-def test_sigterm_saves_the_state_and_leaves_with_143(straight: Path, done: Command, process: Process) -> None:
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_sigterm_saves_the_state_and_leaves_with_143(number: str, straight: Path, done: Command, process: Process) -> None:
     threads = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n"
-    stopped = process(threads + STOPPED_AT_3, "run", "small-digits.toml", "--out", "stopped", "--quiet")
+    stopped = process(threads + STOPPED_AT_3.replace("SIGNAL", number), "run", "small-digits.toml", "--out", "stopped", "--quiet")
     assert (stopped.returncode, stopped.stdout) == (143, "")
     assert stopped.stderr == "stopped at step 3, with the state saved: --resume goes on from there\n"
     assert sorted(path.name for path in Path("stopped", "checkpoints").iterdir()) == ["best", "step-00000002", "step-00000003"]
