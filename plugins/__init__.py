@@ -15,9 +15,11 @@ from .dataset.toy import Toy
 from .grid.published import Published
 from .grid.uniform import Uniform
 from .likelihood.probability_flow import ProbabilityFlow
+from .model.ddpm import DDPM
 from .model.ddpmpp import DDPMpp
 from .model.gaussian_mixture import GaussianMixture
 from .model.mlp import MLP
+from .model.ncsnpp import NCSNpp
 from .objective.ddpm import DDPMLoss
 from .objective.score_matching import ScoreMatching
 from .objective.sliced_score_matching import SlicedScoreMatching
@@ -33,6 +35,7 @@ from .sde.ve import VE
 from .sde.vp import VP
 
 __all__ = [
+    "DDPM",
     "MLP",
     "ODE",
     "SMLD",
@@ -50,6 +53,7 @@ __all__ = [
     "ImageFolder",
     "Inpainting",
     "Langevin",
+    "NCSNpp",
     "NoCorrector",
     "NoPredictor",
     "PredictorCorrector",
@@ -76,7 +80,9 @@ def components() -> list[type]:
         VP,
         SubVP,
         # model
+        NCSNpp,
         DDPMpp,
+        DDPM,
         MLP,
         GaussianMixture,
         # predictor

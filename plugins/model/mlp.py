@@ -15,7 +15,8 @@ from torch.nn.functional import silu
 
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
 
-from .blocks import POSITIONS, PositionalEmbedding, TimeEmbedding, linear
+from .embedding import POSITIONS, PositionalEmbedding, TimeEmbedding
+from .layers import linear
 
 
 @final

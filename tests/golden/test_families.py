@@ -17,8 +17,10 @@ TESTED = (
     "score_fn_",
     "ode_",
     "likelihood_",
+    "model_ncsnpp_",
+    "model_ddpm_",
 )
-STILL_TO_COME = ("checkpoint_", "classcond_", "colorize_", "layers", "model_")
+STILL_TO_COME = ("checkpoint_", "classcond_", "colorize_", "layers", "model_ncsn_v1", "model_ncsnv2_")
 
 
 @pytest.mark.skipif("SCORESDE_GOLDEN" not in os.environ, reason="SCORESDE_GOLDEN does not name a folder of recorded cases")

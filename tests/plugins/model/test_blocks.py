@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from scoresde.plugins.model.blocks import Attention, PositionalEmbedding, ResidualBlock, TimeEmbedding, downsample, group_norm, upsample
+from scoresde.plugins.model.blocks import Attention, ResidualBlock, Style
+from scoresde.plugins.model.embedding import PositionalEmbedding, TimeEmbedding
+from scoresde.plugins.model.layers import group_norm
+from scoresde.plugins.model.resampling import Mean, Repeat
 
 
 def randomise(module: nn.Module) -> nn.Module:
@@ -39,9 +42,10 @@ def test_positions_do_not_lose_the_digits_of_half_precision_times() -> None:
     torch.testing.assert_close(value, PositionalEmbedding(4)(c.float()), rtol=0, atol=0)
 
 
-def test_an_odd_width_is_raised_by_one() -> None:
-    assert PositionalEmbedding(7).width == 8
-    assert PositionalEmbedding(7)(torch.zeros(3)).tolist() == [[0.0] * 4 + [1.0] * 4] * 3
+def test_an_odd_width_ends_in_a_zero() -> None:
+    c = torch.tensor([0.0, 2.5])
+    assert PositionalEmbedding(7).width == 7
+    torch.testing.assert_close(PositionalEmbedding(7)(c), torch.cat((PositionalEmbedding(6)(c), torch.zeros(2, 1)), 1), rtol=0, atol=0)
 
 
 def test_time_embedding_is_two_layers_with_silu_after_each() -> None:
@@ -58,7 +62,7 @@ def test_groups_are_the_published_number_or_the_next_divisor(channels: int, grou
 
 
 def test_attention_is_one_head_over_all_places() -> None:
-    module = randomise(Attention(8))
+    module = randomise(Attention(8, Style()))
     x = normal(2, 8, 3, 4)
     h = normalise(x, module.norm).flatten(2)
     weight, bias = module.qkv.weight[:, :, 0, 0], module.qkv.bias
@@ -69,15 +73,15 @@ def test_attention_is_one_head_over_all_places() -> None:
     torch.testing.assert_close(module(x), (x + out.reshape(x.shape)) / math.sqrt(2))
 
 
-@pytest.mark.parametrize("resample", [None, downsample, upsample])
+@pytest.mark.parametrize("resample", [None, Mean(), Repeat()], ids=["none", "mean", "repeat"])
 def test_residual_block_follows_its_formula(resample) -> None:
-    module = randomise(ResidualBlock(8, 12, 5, 0.5, resample=resample))
+    module = randomise(ResidualBlock(8, 12, 5, Style(dropout=0.5), resample=resample))
     x, e = normal(2, 8, 4, 6), normal(2, 5)
 
     def change(h: torch.Tensor) -> torch.Tensor:
-        if resample is downsample:
+        if isinstance(resample, Mean):
             return (h[:, :, ::2, ::2] + h[:, :, 1::2, ::2] + h[:, :, ::2, 1::2] + h[:, :, 1::2, 1::2]) / 4
-        return h.repeat_interleave(2, 2).repeat_interleave(2, 3) if resample is upsample else h
+        return h.repeat_interleave(2, 2).repeat_interleave(2, 3) if isinstance(resample, Repeat) else h
 
     h = normalise(x, module.norm_in)
     h = module.conv_in(change(h * h.sigmoid())) + (e @ module.time.weight.T + module.time.bias)[:, :, None, None]
@@ -90,14 +94,14 @@ def test_residual_block_follows_its_formula(resample) -> None:
 
 
 def test_a_new_block_is_the_identity_but_for_its_factor() -> None:
-    block = ResidualBlock(8, 8, 5, 0.0, attention=True)
+    block = ResidualBlock(8, 8, 5, Style(), attention=True)
     x = normal(2, 8, 4, 4).float()
     torch.testing.assert_close(block(x, torch.ones(2, 5)), x / 2, rtol=1e-4, atol=1e-4)
 
 
 def test_weights_start_with_the_published_variance() -> None:
     torch.manual_seed(0)
-    block = ResidualBlock(64, 128, 256, 0.0, attention=True)
+    block = ResidualBlock(64, 128, 256, Style(), attention=True)
     assert block.conv_in.weight.var().item() == pytest.approx(1 / (96 * 9), rel=0.02)
     assert block.time.weight.var().item() == pytest.approx(1 / 192, rel=0.02)
     assert block.conv_out.weight.var().item() == pytest.approx(1e-10 / (128 * 9), rel=0.02)

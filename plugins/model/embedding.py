@@ -1,0 +1,66 @@
+"""Embeddings of a time coordinate c (Vaswani et al., 2017; Tancik et al., 2020; Song et al., 2021, App. H).
+
+Positions are [sin, cos](u c 10000^(-i / (n - 1))), i < n, with u what one unit of c counts; Fourier features are
+[sin, cos](2 pi w_i c) at frequencies w_i drawn once from N(0, scale^2) and then fixed.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, silu
+
+from scoresde.core import TimeCoordinate
+
+from .layers import linear
+
+# Positions are made for numbers up to about a thousand, as 999 t is: what one unit of each coordinate counts. 50 log SNR and
+# 100 log sigma differ in sign only where alpha = 1.
+POSITIONS: Mapping[TimeCoordinate, float] = {"t": 999.0, "999t": 1.0, "level": 1.0, "sigma": 100.0, "log_sigma": 100.0, "log_snr": 50.0}
+
+
+class PositionalEmbedding(nn.Module):
+    """[sin, cos] of a coordinate (B,) at geometric frequencies, (B, width), in float32 or better; an odd width ends in a zero."""
+
+    def __init__(self, width: int, unit: float = 1.0) -> None:
+        super().__init__()
+        self.width, self.count, self.unit = width, width // 2, unit
+
+    def forward(self, coordinate: Tensor) -> Tensor:
+        position = _float(coordinate) * self.unit
+        place = torch.arange(self.count, dtype=position.dtype, device=position.device)
+        angle = position[:, None] * torch.exp(place * (-math.log(10000.0) / max(self.count - 1, 1)))
+        value = torch.cat((angle.sin(), angle.cos()), 1)
+        return pad(value, (0, 1)) if self.width % 2 else value
+
+
+class FourierFeatures(nn.Module):
+    """[sin, cos] of a coordinate (B,), or of its logarithm, at ``count`` random frequencies: (B, 2 count), in float32 or better."""
+
+    def __init__(self, count: int, scale: float, log: bool = False) -> None:
+        super().__init__()
+        self.width, self.log = 2 * count, log
+        self.frequencies = nn.Parameter(torch.randn(count) * scale, requires_grad=False)
+
+    def forward(self, coordinate: Tensor) -> Tensor:
+        value = _float(coordinate)
+        angle = (value.log() if self.log else value)[:, None] * self.frequencies.to(value.dtype) * (2 * math.pi)
+        return torch.cat((angle.sin(), angle.cos()), 1)
+
+
+class TimeEmbedding(nn.Module):
+    """a(W_2 a(W_1 f(c))), with the activation a, of a time coordinate c (B,) with its features f: the e that blocks read, (B, outputs)."""
+
+    def __init__(self, features: nn.Module, inputs: int, outputs: int, act: Callable[[Tensor], Tensor] = silu) -> None:
+        super().__init__()
+        self.features = features
+        self.inner, self.outer = linear(inputs, outputs), linear(outputs, outputs)
+        self.act = act
+
+    def forward(self, coordinate: Tensor, dtype: torch.dtype) -> Tensor:
+        return self.act(self.outer(self.act(self.inner(self.features(coordinate).to(dtype)))))
+
+
+def _float(coordinate: Tensor) -> Tensor:
+    return coordinate if coordinate.dtype == torch.float64 else coordinate.float()
