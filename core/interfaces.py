@@ -89,6 +89,11 @@ class ScoreModel(Component):
     def fit(self, network: nn.Module, items: Items) -> None:
         """Sets, before any training, what gradient descent does not: called once with the training items."""
 
+    def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
+        """For each parameter of the network, the names that it has in the papers' checkpoints: one, or several that are its parts along the
+        first axis. Empty for networks that the papers do not have."""
+        return {}
+
     def score(self, sde: SDE, network: nn.Module) -> Score:
         return Score(sde, network, self.prediction(sde), self.time(sde), self.scales_input(sde))
 

@@ -5,6 +5,7 @@ and no filter. The defaults are CIFAR-10's network of the VP SDE. The network of
 ``time_coordinate`` "level", and predicts the score.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import attrs
@@ -15,6 +16,7 @@ from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate,
 from .blocks import ACTIVATIONS, Nonlinearity, Style
 from .embedding import POSITIONS, PositionalEmbedding
 from .plan import Plan, centring, check_pictures, noise_scale
+from .published import published_names
 from .unet import UNet
 
 _GROUPS = 32
@@ -63,6 +65,9 @@ class DDPM(ScoreModel):
         sigma = noise_scale(sde, self.time_coordinate) if self.scale_by_sigma else None
         features = PositionalEmbedding(self.channels, POSITIONS[self.time_coordinate])
         return UNet(plan, spec.shape, features, centring(spec), sigma)
+
+    def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
+        return published_names(network)
 
     def prediction(self, sde: SDE) -> Prediction:
         return self.predicts

@@ -4,6 +4,7 @@ the BigGAN type, rescaled sums and no FIR resampling.
 The network is ``ncsnpp`` without its filter and its pyramids. CIFAR-10's DDPM++ is the default; the deep one has 8 blocks.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import attrs
@@ -14,6 +15,7 @@ from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate,
 from .blocks import Style
 from .embedding import POSITIONS, PositionalEmbedding
 from .plan import Plan, check_pictures
+from .published import published_names
 from .unet import UNet
 
 
@@ -49,6 +51,9 @@ class DDPMpp(ScoreModel):
             style=Style(dropout=self.dropout),
         )
         return UNet(plan, spec.shape, PositionalEmbedding(self.channels, POSITIONS[self.time_coordinate]))
+
+    def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
+        return published_names(network)
 
     def prediction(self, sde: SDE) -> Prediction:
         return self.predicts

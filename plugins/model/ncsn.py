@@ -4,6 +4,7 @@ A RefineNet whose InstanceNorm++ is conditional on the noise level everywhere. I
 told the label of a level of the SDE's ladder, which for VE counts from the noisiest. CIFAR-10's network is the default.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import final
 
@@ -13,6 +14,7 @@ from torch import nn
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
 
 from .plan import centring
+from .published_refinenet import published_refinenet_names
 from .refinenet import ConditionalInstanceNormPlus, RefineNet, check_stages, mean_pool, stage_widths
 
 
@@ -35,6 +37,9 @@ class NCSN(ScoreModel):
         widths = stage_widths(self.name, self.channels, self.multipliers, spec)
         norm = partial(ConditionalInstanceNormPlus, levels=sde.levels)
         return RefineNet(spec.shape[0], widths, norm, norm, mean_pool, centring(spec))
+
+    def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
+        return published_refinenet_names(network)
 
     def prediction(self, sde: SDE) -> Prediction:
         return "score"

@@ -6,6 +6,7 @@ and the output divided by sigma. The defaults are CIFAR-10's continuous NCSN++; 
 of the label and ``time_coordinate`` "level"; those of the VP SDE "positional" embeddings of 999 t, predict the noise and are not divided.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, final
 
 import attrs
@@ -16,6 +17,7 @@ from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate,
 from .blocks import ACTIVATIONS, Nonlinearity, Style
 from .embedding import POSITIONS, FourierFeatures, PositionalEmbedding
 from .plan import InputPyramid, OutputPyramid, Plan, centring, check_pictures, noise_scale
+from .published import published_names
 from .unet import UNet
 
 
@@ -90,6 +92,9 @@ class NCSNpp(ScoreModel):
             progressive_combine=self.progressive_combine,
             conditional=self.conditional,
         )
+
+    def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
+        return published_names(network)
 
     def prediction(self, sde: SDE) -> Prediction:
         return self.predicts

@@ -4,7 +4,7 @@ The networks for pictures of 64 (and 32), of 128 and of 256 differ in their stag
 (1, 2, 2, 2, 4, 4). The first is the default.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, final
 
 import attrs
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
 
 from .plan import centring, noise_scale
+from .published_refinenet import published_refinenet_names
 from .refinenet import InstanceNormPlus, NoNorm, RefineNet, check_stages, max_pool, stage_widths
 
 
@@ -36,6 +37,9 @@ class NCSNv2(ScoreModel):
         widths = stage_widths(self.name, self.channels, self.multipliers, spec)
         field = RefineNet(spec.shape[0], widths, InstanceNormPlus, NoNorm, max_pool, centring(spec))
         return Scaled(field, noise_scale(sde, self.time_coordinate))
+
+    def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
+        return published_refinenet_names(network)
 
     def prediction(self, sde: SDE) -> Prediction:
         return "score"
