@@ -19,7 +19,9 @@ from .model.ddpm import DDPM
 from .model.ddpmpp import DDPMpp
 from .model.gaussian_mixture import GaussianMixture
 from .model.mlp import MLP
+from .model.ncsn import NCSN
 from .model.ncsnpp import NCSNpp
+from .model.ncsnv2 import NCSNv2
 from .objective.ddpm import DDPMLoss
 from .objective.score_matching import ScoreMatching
 from .objective.sliced_score_matching import SlicedScoreMatching
@@ -37,6 +39,7 @@ from .sde.vp import VP
 __all__ = [
     "DDPM",
     "MLP",
+    "NCSN",
     "ODE",
     "SMLD",
     "VE",
@@ -54,6 +57,7 @@ __all__ = [
     "Inpainting",
     "Langevin",
     "NCSNpp",
+    "NCSNv2",
     "NoCorrector",
     "NoPredictor",
     "PredictorCorrector",
@@ -81,6 +85,8 @@ def components() -> list[type]:
         SubVP,
         # model
         NCSNpp,
+        NCSN,
+        NCSNv2,
         DDPMpp,
         DDPM,
         MLP,

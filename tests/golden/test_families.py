@@ -19,8 +19,11 @@ TESTED = (
     "likelihood_",
     "model_ncsnpp_",
     "model_ddpm_",
+    "model_ncsn_v1",
+    "model_ncsnv2_",
+    "layers",
 )
-STILL_TO_COME = ("checkpoint_", "classcond_", "colorize_", "layers", "model_ncsn_v1", "model_ncsnv2_")
+STILL_TO_COME = ("checkpoint_", "classcond_", "colorize_")
 
 
 @pytest.mark.skipif("SCORESDE_GOLDEN" not in os.environ, reason="SCORESDE_GOLDEN does not name a folder of recorded cases")
