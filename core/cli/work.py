@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .inspect import experiment_path
-from .options import discover, plugin_files, work_options
+from .options import discover, plugin_files, plugin_options, work_options
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
@@ -76,6 +76,34 @@ def likelihood(**options: Any) -> None:
       scoresde likelihood runs/digits --set likelihood.count=100
     """
     _work(options, "likelihood", ("likelihood",))
+
+
+@click.command("import")
+@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--experiment", required=True, metavar="EXPERIMENT", help="The experiment that the checkpoint is of: a file, or a shipped name."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The run's folder.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one value of the experiment (repeatable).")
+@plugin_options
+def import_(checkpoint: Path, out: Path, **options: Any) -> None:
+    """Make a run of a checkpoint in the papers' PyTorch format, to sample from or to train on.
+
+    \b
+    Example:
+      scoresde import checkpoint_8.pth --experiment cifar10/vp-ddpmpp-continuous --out runs/ddpmpp
+      scoresde sample runs/ddpmpp
+    """
+    from ..experiment import dumps
+    from ..importing import import_checkpoint
+    from ..runs import RunFolder
+    from ..workspace import Workspace
+
+    experiment, registry, _ = _load(options)
+    text = dumps(experiment, registry)
+    folder = RunFolder.check(out, text, resume=False)
+    import_checkpoint(Workspace(experiment, folder), checkpoint, lambda: folder.make(text, {"seed": experiment.experiment.seed}))
+    click.echo(f"{out}: scoresde sample {out} draws from it, and scoresde train {out} --resume goes on with it")
 
 
 def _load(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
