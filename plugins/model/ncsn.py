@@ -13,9 +13,10 @@ from torch import nn
 
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
 
+from .blocks import ACTIVATIONS, Nonlinearity
 from .plan import centring
 from .published_refinenet import published_refinenet_names
-from .refinenet import ConditionalInstanceNormPlus, RefineNet, check_stages, mean_pool, stage_widths
+from .refinenet import ConditionalInstanceNormPlus, RefineNet, Style, check_stages, mean_pool, stage_widths
 
 
 @final
@@ -29,14 +30,15 @@ class NCSN(ScoreModel):
     multipliers: tuple[int, ...] = option(
         (1, 2, 2, 2), at_least=1, help="width of each stage in units of channels; each but the first and the last two halves the sides"
     )
+    nonlinearity: Nonlinearity = option("elu", help="the activation")
 
     def __attrs_post_init__(self) -> None:
         check_stages(self.multipliers)
 
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
         widths = stage_widths(self.name, self.channels, self.multipliers, spec)
-        norm = partial(ConditionalInstanceNormPlus, levels=sde.levels)
-        return RefineNet(spec.shape[0], widths, norm, norm, mean_pool, centring(spec))
+        style = Style(partial(ConditionalInstanceNormPlus, levels=sde.levels), ACTIVATIONS[self.nonlinearity])
+        return RefineNet(spec.shape[0], widths, style, style, mean_pool, centring(spec))
 
     def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
         return published_refinenet_names(network)

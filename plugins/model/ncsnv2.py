@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
 
+from .blocks import ACTIVATIONS, Nonlinearity
 from .plan import centring, noise_scale
 from .published_refinenet import published_refinenet_names
-from .refinenet import InstanceNormPlus, NoNorm, RefineNet, check_stages, max_pool, stage_widths
+from .refinenet import InstanceNormPlus, NoNorm, RefineNet, Style, check_stages, max_pool, stage_widths
 
 
 @final
@@ -28,6 +29,7 @@ class NCSNv2(ScoreModel):
     multipliers: tuple[int, ...] = option(
         (1, 2, 2, 2), at_least=1, help="width of each stage in units of channels; each but the first and the last two halves the sides"
     )
+    nonlinearity: Nonlinearity = option("elu", help="the activation")
     time_coordinate: Literal["level", "sigma"] = option("level", help="whether sigma is a level's or that of any time")
 
     def __attrs_post_init__(self) -> None:
@@ -35,7 +37,8 @@ class NCSNv2(ScoreModel):
 
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
         widths = stage_widths(self.name, self.channels, self.multipliers, spec)
-        field = RefineNet(spec.shape[0], widths, InstanceNormPlus, NoNorm, max_pool, centring(spec))
+        act = ACTIVATIONS[self.nonlinearity]
+        field = RefineNet(spec.shape[0], widths, Style(InstanceNormPlus, act), Style(NoNorm, act), max_pool, centring(spec))
         return Scaled(field, noise_scale(sde, self.time_coordinate))
 
     def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:

@@ -17,16 +17,24 @@ blocks, unconditional, and maximum pooling.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, elu, interpolate, max_pool2d
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from scoresde.core import DataSpec
 
 Norm: TypeAlias = Callable[[int], nn.Module]  # channels -> a module of (x (B, C, H, W), level (B,) int64)
 Pool: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class Style(NamedTuple):
+    """What stands before a convolution: the norm and the activation."""
+
+    norm: Norm
+    act: Callable[[Tensor], Tensor]
+
 
 _EPSILON = 1e-5
 _UNITS, _LINKS = 2, 2  # convolutions of a residual unit; links of a pooling chain
@@ -97,31 +105,33 @@ class PooledConv(nn.Module):
 class ResidualBlock(nn.Module):
     """A block of the way down: ``pooled`` halves the sides, ``skips`` gives x a convolution of its own."""
 
-    def __init__(self, inputs: int, outputs: int, norm: Norm, dilation: int, *, pooled: bool, skips: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, style: Style, dilation: int, *, pooled: bool, skips: bool) -> None:
         super().__init__()
         between = inputs if skips else outputs
-        self.norm_in, self.conv_in = norm(inputs), _conv(inputs, between, dilation)
-        self.norm_out, self.conv_out = norm(between), PooledConv(between, outputs, 3) if pooled else _conv(between, outputs, dilation)
+        self.norm_in, self.norm_out, self.act = style.norm(inputs), style.norm(between), style.act
+        self.conv_in = _conv(inputs, between, dilation)
+        self.conv_out = PooledConv(between, outputs, 3) if pooled else _conv(between, outputs, dilation)
         self.skip = None if not skips else PooledConv(inputs, outputs, 1) if pooled else _conv(inputs, outputs, dilation)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        h = self.conv_in(elu(self.norm_in(x, level)))
-        h = self.conv_out(elu(self.norm_out(h, level)))
+        h = self.conv_in(self.act(self.norm_in(x, level)))
+        h = self.conv_out(self.act(self.norm_out(h, level)))
         return h + (x if self.skip is None else self.skip(x))  # type: ignore[no-any-return]
 
 
 class ResidualUnits(nn.Module):
     """U: ``count`` residual units."""
 
-    def __init__(self, channels: int, count: int, norm: Norm) -> None:
+    def __init__(self, channels: int, count: int, style: Style) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(norm(channels) for _ in range(_UNITS * count))
+        self.act = style.act
+        self.norms = nn.ModuleList(style.norm(channels) for _ in range(_UNITS * count))
         self.convs = nn.ModuleList(_conv(channels, channels, bias=False) for _ in range(_UNITS * count))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         h = x
         for i, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
-            h = conv(elu(norm(h, level)))
+            h = conv(self.act(norm(h, level)))
             if i % _UNITS == _UNITS - 1:
                 h = x = h + x
         return h
@@ -144,14 +154,14 @@ class Fusion(nn.Module):
 class PoolingChain(nn.Module):
     """R: chained residual pooling."""
 
-    def __init__(self, channels: int, norm: Norm, pool: Pool) -> None:
+    def __init__(self, channels: int, style: Style, pool: Pool) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(norm(channels) for _ in range(_LINKS))
+        self.norms = nn.ModuleList(style.norm(channels) for _ in range(_LINKS))
         self.convs = nn.ModuleList(_conv(channels, channels, bias=False) for _ in range(_LINKS))
-        self.pool = pool
+        self.act, self.pool = style.act, pool
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        total = path = elu(x)
+        total = path = self.act(x)
         for norm, conv in zip(self.norms, self.convs, strict=True):
             path = conv(self.pool(norm(path, level)))
             total = total + path
@@ -161,11 +171,11 @@ class PoolingChain(nn.Module):
 class RefineBlock(nn.Module):
     """One block of the way up, from states of widths ``inputs`` to ``outputs``; a single state keeps its width."""
 
-    def __init__(self, inputs: Sequence[int], outputs: int, units: int, norm: Norm, pool: Pool) -> None:
+    def __init__(self, inputs: Sequence[int], outputs: int, units: int, style: Style, pool: Pool) -> None:
         super().__init__()
-        self.adapt = nn.ModuleList(ResidualUnits(width, 2, norm) for width in inputs)
-        self.fuse = Fusion(inputs, outputs, norm) if len(inputs) > 1 else None
-        self.chain, self.out = PoolingChain(outputs, norm, pool), ResidualUnits(outputs, units, norm)
+        self.adapt = nn.ModuleList(ResidualUnits(width, 2, style) for width in inputs)
+        self.fuse = Fusion(inputs, outputs, style.norm) if len(inputs) > 1 else None
+        self.chain, self.out = PoolingChain(outputs, style, pool), ResidualUnits(outputs, units, style)
 
     def forward(self, states: Sequence[Tensor], level: Tensor) -> Tensor:
         states = [adapt(x, level) for adapt, x in zip(self.adapt, states, strict=True)]
@@ -176,11 +186,11 @@ class RefineBlock(nn.Module):
 class RefineNet(nn.Module):
     """forward(x (B, C, H, W), level (B,)) -> (B, C, H, W); ``centring`` is the (scale, shift) that takes the data's range to [-1, 1].
 
-    ``widths`` are those of the stages. ``norm`` acts on the way down and at the end, ``refine_norm`` in the refinement blocks.
+    ``widths`` are those of the stages, ``down`` the style of the stages and of the end, ``up`` that of the refinement blocks.
     """
 
     def __init__(
-        self, channels: int, widths: Sequence[int], norm: Norm, refine_norm: Norm, pool: Pool, centring: tuple[float, float] | None
+        self, channels: int, widths: Sequence[int], down: Style, up: Style, pool: Pool, centring: tuple[float, float] | None
     ) -> None:
         super().__init__()
         self.centring, last = centring, len(widths) - 1
@@ -188,15 +198,15 @@ class RefineNet(nn.Module):
         self.stages = nn.ModuleList()
         for place, (inputs, outputs) in enumerate(zip([widths[0], *widths], widths, strict=False)):
             dilation, pooled = {last - 1: 2, last: 4}.get(place, 1), 0 < place < last - 1
-            entry = ResidualBlock(inputs, outputs, norm, dilation, pooled=pooled, skips=place > 0)
-            self.stages.append(nn.ModuleList([entry, ResidualBlock(outputs, outputs, norm, dilation, pooled=False, skips=False)]))
-        self.refinements = nn.ModuleList([RefineBlock([widths[-1]], widths[-1], 1, refine_norm, pool)])
+            entry = ResidualBlock(inputs, outputs, down, dilation, pooled=pooled, skips=place > 0)
+            self.stages.append(nn.ModuleList([entry, ResidualBlock(outputs, outputs, down, dilation, pooled=False, skips=False)]))
+        self.refinements = nn.ModuleList([RefineBlock([widths[-1]], widths[-1], 1, up, pool)])
         before = widths[-1]
         for place in range(last - 1, -1, -1):
             outputs, units = (widths[place - 1], 1) if place else (widths[0], 3)
-            self.refinements.append(RefineBlock([widths[place], before], outputs, units, refine_norm, pool))
+            self.refinements.append(RefineBlock([widths[place], before], outputs, units, up, pool))
             before = outputs
-        self.norm, self.outlet = norm(widths[0]), _conv(widths[0], channels)
+        self.norm, self.act, self.outlet = down.norm(widths[0]), down.act, _conv(widths[0], channels)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         level = level.long()
@@ -209,7 +219,7 @@ class RefineNet(nn.Module):
         before: list[Tensor] = []
         for refine in self.refinements:
             before = [refine([states.pop(), *before], level)]
-        return self.outlet(elu(self.norm(before[0], level)))  # type: ignore[no-any-return]
+        return self.outlet(self.act(self.norm(before[0], level)))  # type: ignore[no-any-return]
 
 
 def mean_pool(x: Tensor) -> Tensor:

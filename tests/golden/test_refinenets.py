@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import elu
 
 from scoresde.core import DataSpec, ScoreModel
 from scoresde.core.published import rename
@@ -21,6 +22,7 @@ from scoresde.plugins.model.refinenet import (
     NoNorm,
     PooledConv,
     PoolingChain,
+    Style,
     max_pool,
     mean_pool,
 )
@@ -30,17 +32,16 @@ FOLDER = os.environ.get("SCORESDE_GOLDEN")
 STAGES = {"ncsn": (1, 2, 2, 2), "ncsnv2_64": (1, 2, 2, 2), "ncsnv2_128": (1, 2, 2, 4, 4), "ncsnv2_256": (1, 2, 2, 2, 4, 4)}
 
 
-def component(name: str, channels: int, continuous: bool) -> ScoreModel:
-    if name == "ncsn":
-        return NCSN(channels=channels, multipliers=STAGES[name])
-    return NCSNv2(channels=channels, multipliers=STAGES[name], time_coordinate="sigma" if continuous else "level")
+def component(settings: dict[str, Any], continuous: bool) -> ScoreModel:
+    options = {"channels": settings["nf"], "multipliers": STAGES[settings["name"]], "nonlinearity": settings["nonlinearity"]}
+    return NCSN(**options) if settings["name"] == "ncsn" else NCSNv2(**options, time_coordinate="sigma" if continuous else "level")
 
 
 def build(settings: dict[str, Any], data: dict[str, Any], continuous: bool) -> nn.Module:
     sde = VE(sigma_min=settings["sigma_min"], sigma_max=float(settings["sigma_max"]), levels=settings["num_scales"])
     size = data["image_size"]
     spec = DataSpec(shape=(data["num_channels"], size, size), range=(-1.0, 1.0) if data["centered"] else (0.0, 1.0), levels=256)
-    return component(settings["name"], settings["nf"], continuous).build(sde, spec)
+    return component(settings, continuous).build(sde, spec)
 
 
 def load(network: nn.Module, published: dict[str, Tensor]) -> None:
@@ -78,8 +79,8 @@ def pieces(case) -> dict[str, tuple[nn.Module, tuple[Any, ...]]]:
         "instance_norm_pp": (InstanceNormPlus(width), (h, level)),
         "cond_instance_norm_pp": (conditional(width), (h, level)),
         "conv_mean_pool": (PooledConv(h2.shape[1], outputs, 3), (h2,)),
-        "crp": (PoolingChain(h2.shape[1], NoNorm, max_pool), (h2, level)),
-        "cond_crp": (PoolingChain(h2.shape[1], conditional, mean_pool), (h2, level)),
+        "crp": (PoolingChain(h2.shape[1], Style(NoNorm, elu), max_pool), (h2, level)),
+        "cond_crp": (PoolingChain(h2.shape[1], Style(conditional, elu), mean_pool), (h2, level)),
         "msf": (Fusion([width, h2.shape[1]], fused[0], NoNorm), ([h, h2], fused[1], level)),
     }
 

@@ -115,6 +115,19 @@ def test_scores_at_the_times_of_the_levels(model, sde):
 
 
 @by_model
+def test_no_activation_is_left_out(model):
+    """The choice reaches every activation: with another one in the place of the chosen one the network is the other one's."""
+    network, other = built(model), built(attrs.evolve(model, nonlinearity="relu"))
+    x, labels = pictures(2, *SPEC.shape), torch.tensor([3.0, 7.0]).double()
+    assert not torch.allclose(network(x, labels), other(x, labels), rtol=0.01)
+    changed = [module for module in network.modules() if hasattr(module, "act")]
+    for module in changed:
+        assert module.act is torch.nn.functional.elu
+        module.act = torch.relu
+    assert torch.allclose(network(x, labels), other(x, labels), rtol=1e-12)
+
+
+@by_model
 def test_every_parameter_learns(model):
     network = built(model)
     labels = torch.arange(SDE.levels).double()
