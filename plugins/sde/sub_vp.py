@@ -11,14 +11,14 @@ from typing import ClassVar, final
 
 import attrs
 
-from scoresde.core import EulerLadder, Ladder, LinearSDE, Scalar, asinh, double, exp, expm1, log, option, sqrt
+from scoresde.core import EulerLadder, Ladder, Scalar, asinh, exp, expm1, log, option, sqrt
 
-from .linear_beta import beta, check, integral, integral_inverse
+from .linear_beta import LinearBetaSDE
 
 
 @final
 @attrs.frozen(kw_only=True)
-class SubVP(LinearSDE):
+class SubVP(LinearBetaSDE):
     """The sub-variance-preserving SDE (Song et al., 2021, eq. 12)."""
 
     name = "sub_vp"
@@ -29,38 +29,22 @@ class SubVP(LinearSDE):
     levels: int = option(1000, at_least=2, help="N of the discrete chain")
     t_min: float = option(1e-5, above=0, below=1, help="smallest time of training and likelihoods")
 
-    def __attrs_post_init__(self) -> None:
-        check(self.beta_min, self.beta_max)
-
-    def _integral(self, t: Scalar) -> Scalar:
-        return integral(double(t), self.beta_min, self.beta_max)
-
-    def rate(self, t: Scalar) -> Scalar:
-        return -0.5 * beta(double(t), self.beta_min, self.beta_max)
-
     def diffusion(self, t: Scalar) -> Scalar:
-        return sqrt(-expm1(-2 * self._integral(t)) * beta(double(t), self.beta_min, self.beta_max))
-
-    def alpha(self, t: Scalar) -> Scalar:
-        return exp(-0.5 * self._integral(t))
+        return sqrt(-expm1(-2 * self.integral(t)) * self.beta(t))
 
     def sigma(self, t: Scalar) -> Scalar:
-        return -expm1(-self._integral(t))
+        return -expm1(-self.integral(t))
 
     def log_snr(self, t: Scalar) -> Scalar:
-        value = self._integral(t)
+        value = self.integral(t)
         return -value - 2 * log(-expm1(-value))
 
     def time(self, log_snr: Scalar) -> Scalar:
-        return integral_inverse(2 * asinh(0.5 * exp(-0.5 * log_snr)), self.beta_min, self.beta_max)
+        return self.integral_inverse(2 * asinh(0.5 * exp(-0.5 * log_snr)))
 
     def transition(self, t: Scalar, s: Scalar) -> tuple[Scalar, Scalar]:
-        upper, lower = self._integral(t), self._integral(s)
-        return exp(-0.5 * (upper - lower)), sqrt(expm1(lower - upper) * expm1(-lower - upper))
-
-    @property
-    def prior_std(self) -> float:
-        return 1.0
+        gap = self.integral(t, s)
+        return exp(-0.5 * gap), sqrt(expm1(-gap) * expm1(-self.integral(t) - self.integral(s)))
 
     def ladder(self) -> Ladder:
-        return EulerLadder(self, lambda place: 1 - beta(place, self.beta_min, self.beta_max) / self.levels)
+        return EulerLadder(self, lambda place: 1 - self.beta(place) / self.levels)

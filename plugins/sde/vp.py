@@ -13,14 +13,14 @@ import attrs
 import torch
 from torch import Tensor
 
-from scoresde.core import Ladder, LinearSDE, Scalar, broadcast, double, exp, expm1, log, option, softplus, sqrt
+from scoresde.core import Ladder, Scalar, broadcast, exp, expm1, log, option, softplus, sqrt
 
-from .linear_beta import beta, check, integral, integral_inverse
+from .linear_beta import LinearBetaSDE
 
 
 @final
 @attrs.frozen(kw_only=True)
-class VP(LinearSDE):
+class VP(LinearBetaSDE):
     """The variance-preserving SDE (Song et al., 2021, eq. 11)."""
 
     name = "vp"
@@ -31,37 +31,21 @@ class VP(LinearSDE):
     levels: int = option(1000, at_least=2, help="N of the published discrete chain")
     t_min: float = option(1e-5, above=0, below=1, help="smallest time of training and likelihoods")
 
-    def __attrs_post_init__(self) -> None:
-        check(self.beta_min, self.beta_max)
-
-    def _integral(self, t: Scalar) -> Scalar:
-        return integral(double(t), self.beta_min, self.beta_max)
-
-    def rate(self, t: Scalar) -> Scalar:
-        return -0.5 * beta(double(t), self.beta_min, self.beta_max)
-
     def diffusion(self, t: Scalar) -> Scalar:
-        return sqrt(beta(double(t), self.beta_min, self.beta_max))
-
-    def alpha(self, t: Scalar) -> Scalar:
-        return exp(-0.5 * self._integral(t))
+        return sqrt(self.beta(t))
 
     def sigma(self, t: Scalar) -> Scalar:
-        return sqrt(-expm1(-self._integral(t)))
+        return sqrt(-expm1(-self.integral(t)))
 
     def log_snr(self, t: Scalar) -> Scalar:
-        return -log(expm1(self._integral(t)))
+        return -log(expm1(self.integral(t)))
 
     def time(self, log_snr: Scalar) -> Scalar:
-        return integral_inverse(softplus(-log_snr), self.beta_min, self.beta_max)
+        return self.integral_inverse(softplus(-log_snr))
 
     def transition(self, t: Scalar, s: Scalar) -> tuple[Scalar, Scalar]:
-        gap = self._integral(t) - self._integral(s)
+        gap = self.integral(t, s)
         return exp(-0.5 * gap), sqrt(-expm1(-gap))
-
-    @property
-    def prior_std(self) -> float:
-        return 1.0
 
     def ladder(self) -> Ladder:
         return VPLadder(self)
@@ -80,7 +64,7 @@ class VPLadder(Ladder):
         self.sde, self.levels = sde, sde.levels
 
     def beta(self, t: Scalar) -> Scalar:
-        return beta(self.index(t) / (self.levels - 1), self.sde.beta_min, self.sde.beta_max) / self.levels
+        return self.sde.beta(self.index(t) / (self.levels - 1)) / self.levels
 
     def kernel(self, t: Scalar) -> tuple[Scalar, Scalar]:
         table, i = _log_alpha_bars(self.sde), self.index(t)
@@ -101,4 +85,4 @@ class VPLadder(Ladder):
 def _log_alpha_bars(sde: VP) -> Tensor:
     """log abar_i, (levels,) float64."""
     place = torch.arange(sde.levels, dtype=torch.float64) / (sde.levels - 1)
-    return torch.log1p(-beta(place, sde.beta_min, sde.beta_max) / sde.levels).cumsum(0)  # type: ignore[arg-type]
+    return torch.log1p(-sde.beta(place) / sde.levels).cumsum(0)  # type: ignore[arg-type]
