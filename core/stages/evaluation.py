@@ -7,7 +7,9 @@ import torch
 
 from ..errors import UserError
 from ..evaluation import classifier_agreement
+from ..files import read_json
 from ..workspace import Workspace
+from .sampling import EVALUATIONS
 
 
 def evaluation_stage(workspace: Workspace) -> list[Any]:
@@ -19,6 +21,11 @@ def evaluation_stage(workspace: Workspace) -> list[Any]:
     with np.load(workspace.folder / "samples.npz") as stored:
         samples = torch.from_numpy(stored["model_range"])
     try:
-        return classifier_agreement(samples, workspace.items("train"), workspace.items("test"), workspace.seed)
+        found = classifier_agreement(samples, workspace.items("train"), workspace.items("test"), workspace.seed)
     except ValueError as error:
         raise UserError(f"evaluation.classifier: {error}") from error
+    drawn = next(figure["protocol"] for figure in read_json(workspace.folder / "results.json")["figures"] if figure["name"] == EVALUATIONS)
+    for figure in found:
+        if figure["name"].endswith("_samples"):
+            figure["protocol"]["samples"] = drawn
+    return found

@@ -29,6 +29,9 @@ def prepare(workspace: Workspace, stages: Sequence[str]) -> None:
         if experiment.training is None:
             raise UserError(f"model {experiment.model.name!r} has to be trained: the experiment has no table [training]")
         split_validation(train, experiment.training.validation, workspace.seed)
+        if experiment.training.flip and not train.spec.is_image:
+            words = f"data {experiment.data.name!r} of shape {train.spec.shape} are no pictures (1 or 3 channels, H, W)"
+            raise UserError(f"training.flip = true: {words}")
 
 
 def _observe(workspace: Workspace) -> None:

@@ -17,6 +17,7 @@ from ..pictures import image_grid, lines, scatter
 from ..sampling import generate
 from ..workspace import Workspace
 
+EVALUATIONS = "evaluations_per_sample"  # the figure whose protocol says how the samples were drawn
 _SHOWN = 64
 _SCATTERED = 4000
 
@@ -30,7 +31,7 @@ def sampling_stage(workspace: Workspace) -> list[dict[str, Any]]:
     save_array(workspace, "samples.npz", x=items.spec.quantise(samples), model_range=samples)
     show(workspace, samples, items)
     protocol = sampling_protocol(workspace, settings, settings.count, evaluations)
-    return [{"name": "evaluations_per_sample", "value": evaluations, "std_error": None, "protocol": protocol}]
+    return [{"name": EVALUATIONS, "value": evaluations, "std_error": None, "protocol": protocol}]
 
 
 def draw(

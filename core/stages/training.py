@@ -86,6 +86,7 @@ class TrainingRun:
             settings.batch,
             self.workspace.seed,
             dequantise=settings.dequantise,
+            flip=settings.flip,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             device=accelerator.device,

@@ -82,6 +82,15 @@ def test_every_figure_has_its_protocol(done: Command) -> None:
     assert bits["protocol"]["weights"] == weights
 
 
+def test_figures_of_the_samples_say_how_those_were_drawn(done: Command) -> None:
+    done("run", "small-digits.toml", "--set", "evaluation.classifier=true")
+    found = figures("runs/small-digits")
+    drawn = found["evaluations_per_sample"]["protocol"]
+    assert found["classifier_top_probability_samples"]["protocol"]["samples"] == drawn
+    assert found["class_balance_samples"]["protocol"]["samples"] == drawn
+    assert "samples" not in found["class_balance_heldout"]["protocol"]
+
+
 def test_the_best_weights_in_validation_are_kept(done: Command) -> None:
     done("train", "small-digits.toml", "--set", "training.learning_rate=0.5")
     folder = Path("runs/small-digits")
