@@ -1,7 +1,7 @@
 """Training batches whose content is a pure function of (seed, step): nothing is to be restored when a run goes on.
 
 The items are read in the order of one permutation an epoch; position p = step * batch + i is item permutation(epoch)[p mod n] of
-epoch p div n, and its random numbers come from the stream p.
+epoch p div n, and its random numbers come from the stream p: first whether it is mirrored, where pictures are, then its dequantisation.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +30,7 @@ class Batches:
         seed: int,
         *,
         dequantise: bool = True,
+        flip: bool = False,
         rank: int = 0,
         world: int = 1,
         device: torch.device | str = "cpu",
@@ -37,7 +38,7 @@ class Batches:
         if size % world:
             raise ValueError(f"a batch of {size} cannot be shared by {world} processes: take a multiple of {world}")
         self.items, self.size, self.seed, self.dequantise = items, size, seed, dequantise
-        self.rank, self.share, self.device = rank, size // world, device
+        self.flip, self.rank, self.share, self.device = flip, rank, size // world, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def __call__(self, step: int) -> tuple[Batch, Noise]:
@@ -45,7 +46,8 @@ class Batches:
         positions = range(first, first + self.share)
         noise = SeededNoise(self.seed, positions, "training")
         batch = {key: value.to(self.device) for key, value in self.items.batch([self._item(p) for p in positions]).items()}
-        batch["x"] = self.items.spec.scale(batch["x"], noise if self.dequantise else None)
+        x = flipped(batch["x"], noise) if self.flip else batch["x"]
+        batch["x"] = self.items.spec.scale(x, noise if self.dequantise else None)
         return batch, noise
 
     def _item(self, position: int) -> int:
@@ -70,14 +72,24 @@ class CollatedItems(Items):
         return inputs_of(default_collate([self.dataset[i] for i in indices]))
 
 
-def source_of(data: Tensor | Items | TorchDataset[Any] | DataLoader[Any], size: int, seed: int, device: torch.device | str) -> Source:
+def flipped(x: Tensor, noise: Noise) -> Tensor:
+    """Pictures (B, C, H, W), each mirrored from left to right with probability 1/2. Raises ValueError for data that are no pictures."""
+    if not DataSpec(shape=tuple(x.shape[1:])).is_image:
+        raise ValueError(f"flip = true mirrors pictures (1 or 3 channels, H, W); the data have {tuple(x.shape[1:])}")
+    mirrored = noise.integers(2, (len(x),), device=x.device).bool()
+    return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+
+
+def source_of(
+    data: Tensor | Items | TorchDataset[Any] | DataLoader[Any], size: int, seed: int, device: torch.device | str, *, flip: bool = False
+) -> Source:
     """Batches of whatever holds the data: a tensor (N, *), items, a torch Dataset, or a DataLoader (which keeps its batches and order)."""
     if isinstance(data, DataLoader):
-        return _from_loader(data, seed, device)
+        return _from_loader(data, seed, device, flip)
     if isinstance(data, Tensor):
         data = TensorItems(DataSpec(shape=tuple(data.shape[1:])), {"x": data})
     items = data if isinstance(data, Items) else CollatedItems(data)
-    return Batches(items, size, seed, device=device)
+    return Batches(items, size, seed, flip=flip, device=device)
 
 
 def inputs_of(element: Any) -> Batch:
@@ -87,7 +99,7 @@ def inputs_of(element: Any) -> Batch:
     return {"x": element[0] if isinstance(element, (tuple, list)) else element}
 
 
-def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str) -> Source:
+def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str, flip: bool) -> Source:
     def endless() -> Iterator[Batch]:
         while True:
             yield from (inputs_of(element) for element in loader)
@@ -100,6 +112,7 @@ def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str)
         count = len(batch["x"])
         noise = SeededNoise(seed, range(drawn, drawn + count), "training")
         drawn += count
-        return {**batch, "x": batch["x"].float()}, noise
+        x = flipped(batch["x"], noise) if flip else batch["x"]
+        return {**batch, "x": x.float()}, noise
 
     return source

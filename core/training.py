@@ -153,7 +153,7 @@ def train(
     accelerator = Accelerator(cpu=device == "cpu")
     with torch.random.fork_rng(devices=[]):
         trainer = Trainer(network, lambda module: Score(sde, module, predicts, time, scale_input), table, accelerator, seed)
-        for loss in train_steps(trainer, source_of(data, table.batch, seed, accelerator.device)):
+        for loss in train_steps(trainer, source_of(data, table.batch, seed, accelerator.device, flip=table.flip)):
             if loss is not None:
                 on_loss(trainer.done, loss)
     return trainer.ema.network

@@ -60,6 +60,7 @@ class Training:
     weight_decay: float = option(0.0, at_least=0, help="decoupled weight decay")
     ema: float = option(0.999, at_least=0, below=1, help="decay of the weights' moving average")
     dequantise: bool = option(True, help="add uniform noise to data with levels")
+    flip: bool = option(False, help="mirror each picture from left to right with probability 1/2")
     validation: float = option(0.0, at_least=0, below=1, help="share of the training items kept for choosing the checkpoint")
     validate_every: int = option(0, at_least=0, help="steps between validations; 0 for one with every checkpoint")
     checkpoint_every: int = option(500, at_least=1, help="steps between checkpoints")

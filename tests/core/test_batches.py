@@ -6,8 +6,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from scoresde.core import DataSpec, TensorItems
 from scoresde.core.batches import Batches, CollatedItems, source_of
+from scoresde.core.noise import SeededNoise, permutation
 
 LEVELS = TensorItems(DataSpec(shape=(2,), range=(-1.0, 1.0), levels=20), {"x": torch.arange(20).reshape(10, 2).to(torch.uint8)})
+PICTURES = TensorItems(
+    DataSpec(shape=(1, 2, 3), range=(-1.0, 1.0), levels=256), {"x": torch.arange(240).reshape(40, 1, 2, 3).to(torch.uint8)}
+)
 PLAIN = TensorItems(DataSpec(shape=(2,)), {"x": torch.arange(20.0).reshape(10, 2), "label": torch.arange(10)})
 
 
@@ -83,3 +87,62 @@ def test_the_draws_of_a_loader_do_not_repeat() -> None:
     loader = source_of(DataLoader(TensorDataset(torch.zeros(4, 2)), batch_size=4), 4, 0, "cpu")
     first, second = (loader(step)[1].normal((4, 2)) for step in range(2))
     assert not torch.isin(first, second).any()
+
+
+def test_a_flip_reverses_the_last_axis_of_half_of_the_items() -> None:
+    count, mirrored = 50, 0
+    for step in range(count):
+        plain, _ = Batches(PICTURES, 40, seed=7, dequantise=False)(step)
+        flipped, _ = Batches(PICTURES, 40, seed=7, dequantise=False, flip=True)(step)
+        turned = (flipped["x"] != plain["x"]).flatten(1).any(1)
+        assert torch.equal(flipped["x"], torch.where(turned[:, None, None, None], plain["x"].flip(-1), plain["x"]))
+        mirrored += int(turned.sum())
+    assert abs(mirrored - 1000) < 4 * 500**0.5  # four standard deviations of 2000 tosses
+
+
+def test_a_flip_depends_on_seed_and_position_alone() -> None:
+    def at(step: int, size: int = 8, rank: int = 0, world: int = 1, seed: int = 7) -> torch.Tensor:
+        return Batches(PICTURES, size, seed, flip=True, rank=rank, world=world)(step)[0]["x"]
+
+    late, early = at(3), at(0)
+    assert torch.equal(at(3), late)
+    assert torch.equal(at(0), early)
+    assert torch.equal(torch.cat([at(3, rank=rank, world=4) for rank in range(4)]), late)
+    assert torch.equal(torch.cat([at(step, size=4) for step in (6, 7)]), late)
+    assert not torch.equal(at(3, seed=8), late)
+
+
+def test_the_tosses_precede_the_dequantisation() -> None:
+    positions = range(16, 24)
+    noise, plain = SeededNoise(7, positions, "training"), Batches(PICTURES, 8, seed=7, dequantise=False)
+    stored = PICTURES.spec.quantise(plain(2)[0]["x"])
+    mirrored = noise.integers(2, (8,)).bool()[:, None, None, None]
+    expected = PICTURES.spec.scale(torch.where(mirrored, stored.flip(-1), stored), noise)
+    assert torch.equal(Batches(PICTURES, 8, seed=7, flip=True)(2)[0]["x"], expected)
+
+
+def test_without_a_flip_the_stream_begins_with_the_dequantisation() -> None:
+    batch, after = Batches(LEVELS, 4, seed=3)(2)
+    noise = SeededNoise(3, range(8, 12), "training")
+    exact = LEVELS.spec.quantise(Batches(LEVELS, 4, seed=3, dequantise=False)(2)[0]["x"])
+    assert torch.equal(batch["x"], LEVELS.spec.scale(exact, noise))
+    assert torch.equal(after.normal((4, 3)), noise.normal((4, 3)))
+
+
+def test_a_flip_of_what_is_no_picture_is_refused() -> None:
+    message = r"^flip = true mirrors pictures \(1 or 3 channels, H, W\); the data have \(2,\)$"
+    with pytest.raises(ValueError, match=message):
+        Batches(PLAIN, 4, seed=0, flip=True)(0)
+    with pytest.raises(ValueError, match=message):
+        source_of(DataLoader(TensorDataset(torch.zeros(4, 2)), batch_size=4), 4, 0, "cpu", flip=True)(0)
+
+
+def test_every_source_of_pictures_flips() -> None:
+    x = torch.arange(24.0).reshape(4, 1, 2, 3)
+    loader = source_of(DataLoader(TensorDataset(x), batch_size=4), 4, 6, "cpu", flip=True)(0)[0]["x"]
+    mirrored = SeededNoise(6, range(4), "training").integers(2, (4,)).bool()
+    assert torch.equal(loader, torch.where(mirrored[:, None, None, None], x.flip(-1), x))
+    assert 0 < int(mirrored.sum()) < 4
+    from_tensor = source_of(x, 4, 6, "cpu", flip=True)(0)[0]["x"]
+    order = permutation(6, 0, 4)
+    assert torch.equal(from_tensor, torch.where(mirrored[:, None, None, None], x[order].flip(-1), x[order]))

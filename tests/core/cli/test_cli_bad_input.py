@@ -51,6 +51,7 @@ def test_a_file_that_is_not_toml_is_refused_by_every_command(refused: Refused, c
         ("training.keep=best", 'tiny.toml:20: training: keep = "best" chooses by the validation loss: it needs validation > 0'),
         ("training.validation=0.01", "training.validation = 0.01: keeps none of the 40 training items for validation: take another share"),
         ("training.validation=0.999", "training.validation = 0.999: keeps all of the 40 training items for validation: take another share"),
+        ("training.flip=true", "training.flip = true: data 'gaussian_mixture' of shape (3,) are no pictures (1 or 3 channels, H, W)"),
         ("experiment.name=../up", '--set experiment.name=../up: experiment.name = "../up": must be a name that a folder can have'),
         ("evaluation.classifier=true", "evaluation.classifier = true: data 'gaussian_mixture' have no labels"),
         ("model.use=ddpmpp", "model 'ddpmpp': "),
