@@ -1,4 +1,7 @@
-"""The experiments that ship with the package, by name: ``digits`` is ``digits.toml`` in ``scoresde.experiments``."""
+"""The experiments that ship with the package, by name: ``digits`` is ``digits.toml`` in ``scoresde.experiments``.
+
+A file whose name begins with an underscore is no experiment of its own: it holds what the files beside it share, which extend it.
+"""
 
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +25,8 @@ def folder() -> Path:
 def shipped() -> list[Shipped]:
     """All shipped experiments, sorted by name."""
     root = folder()
-    return sorted(Shipped(path.relative_to(root).with_suffix("").as_posix(), _description(path)) for path in root.rglob("*.toml"))
+    paths = (path for path in root.rglob("*.toml") if not path.name.startswith("_"))
+    return sorted(Shipped(path.relative_to(root).with_suffix("").as_posix(), _description(path)) for path in paths)
 
 
 def shipped_file(name: str) -> Path | None:

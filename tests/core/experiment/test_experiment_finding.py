@@ -66,6 +66,18 @@ def test_find_nothing(name: str, hint: str, ships: Path) -> None:
     )
 
 
+def test_a_name_with_an_underscore_before_it_is_shared_and_no_experiment(ships: Path, registry: Registry, base: str) -> None:
+    (ships / "published/_shared.toml").write_text("# Not an experiment\n" + base + '[sampling]\npredictor = { use = "euler" }\n')
+    (ships / "published/long.toml").write_text('# Longer.\nextends = "_shared.toml"\n[sampling]\nsteps = 7\n')
+    names = ["bare", "points", "published/long", "published/points-ve"]
+    assert [entry.name for entry in shipped()] == names
+    with pytest.raises(ExperimentError) as refusal:
+        find("published/_shared")
+    assert refusal.value.problems[0].endswith(f"Shipped: {', '.join(names)}")
+    experiment = load(find("published/long"), registry).experiment
+    assert (experiment.sde.name, experiment.sampling.steps, experiment.sampling.sampler.predictor.name) == ("vp", 7, "euler")
+
+
 def test_the_real_folder_is_the_package_s() -> None:
     assert folder() == Path(scoresde.experiments.__file__).parent
 
