@@ -85,6 +85,8 @@ class UNet(nn.Module):
         self.up = _way_up(plan, shape, states)
         width = plan.channels * plan.multipliers[0]
         self.outlet = None if plan.progressive == "output_skip" else Head(width, shape[0], plan.style, plan.style.init_scale)
+        # Convolutions answer in the format of their weights: on CPUs and in half precision this one is the fastest.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         embedding = self.embed(time, x.dtype) if self.conditional else None
@@ -101,6 +103,7 @@ class UNet(nn.Module):
         if self.outlet is not None:
             out = self.outlet(h)
         assert out is not None
+        out = out.contiguous()
         return out if self.sigma is None else out / self.sigma(time).to(x.dtype).reshape(-1, 1, 1, 1)
 
 
