@@ -1,4 +1,4 @@
-"""Every shipped experiment runs end to end, with few steps and samples."""
+"""Every shipped experiment runs end to end, with few steps and samples; tests/experiments has those in folders."""
 
 import json
 import struct
@@ -64,7 +64,7 @@ def write_mnist(root: Path) -> None:
 
 
 def test_the_table_above_has_all_that_ship() -> None:
-    assert sorted(SMALL) == [entry.name for entry in shipped()]
+    assert sorted(SMALL) == [entry.name for entry in shipped() if "/" not in entry.name]
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
