@@ -72,6 +72,7 @@ def generate(
     chunk: int = 64,
     denoise: Denoise = "mean",
     condition: Callable[[Sequence[int], Noise], Condition] | None = None,
+    uniform: tuple[float, float] | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     on_step: Callable[[int], None] = lambda samples: None,
@@ -79,7 +80,8 @@ def generate(
     """The samples with these indices, (len(indices), *shape), on the CPU.
 
     ``condition`` makes the condition of one chunk from its places in ``indices`` (which repeat where the last chunk is filled up)
-    and a noise of its own; ``on_step`` is called after each step with the number of samples that it advanced.
+    and a noise of its own; with ``uniform`` runs start uniformly in that range instead of the prior; ``on_step`` is called after
+    each step with the number of samples that it advanced.
     """
     parts = []
     for start in range(0, len(indices), chunk):
@@ -88,7 +90,10 @@ def generate(
         filled = [*indices[start : start + kept], *range(max(indices) + 1, max(indices) + 1 + chunk - kept)]
         noise = SeededNoise(seed, filled, "sample")
         known = condition(places, SeededNoise(seed, filled, "condition")) if condition else Condition()
-        x = score.sde.prior_sample((chunk, *shape), noise, dtype=dtype, device=device)
+        if uniform is None:
+            x = score.sde.prior_sample((chunk, *shape), noise, dtype=dtype, device=device)
+        else:
+            x = uniform[0] + (uniform[1] - uniform[0]) * noise.uniform((chunk, *shape), dtype=dtype, device=device)
         state = Step(x, x)
         for step in trajectory(score, sampler, intervals, x, noise, known):
             state = step

@@ -83,6 +83,9 @@ class Sampling:
     denoise: Literal[False, "mean", "tweedie", "reverse_diffusion"] = option(
         "mean", help="the result: the last state, its mean, the posterior mean there, or one ladder mean there"
     )
+    start: Literal["prior", "uniform"] = option(
+        "prior", help="the first state: a draw of the SDE's prior, or uniform in the data's range (Song & Ermon, 2019)"
+    )
     grid: Grid = component("uniform", help="the times")
     sampler: Sampler = component("predictor_corrector", inline=True, help="the loop")
 

@@ -19,6 +19,8 @@ def prepare(workspace: Workspace, stages: Sequence[str]) -> None:
         workspace.items("test")
     if "evaluate" in stages and judged and train.labels is None:
         raise UserError(f"evaluation.classifier = true: data {experiment.data.name!r} have no labels")
+    if experiment.sampling is not None and experiment.sampling.start == "uniform" and train.spec.range is None:
+        raise UserError(f'sampling.start = "uniform": data {experiment.data.name!r} have no range to start in; take "prior"')
     if "condition" in stages:
         _observe(workspace)
     if "train" not in stages:

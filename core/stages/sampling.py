@@ -56,6 +56,7 @@ def draw(
             chunk=chunk,
             denoise=settings.denoise,
             condition=condition,
+            uniform=workspace.items("test").spec.range if settings.start == "uniform" else None,
             device=workspace.accelerator.device,
             on_step=progress.update,
         )
@@ -69,6 +70,7 @@ def sampling_protocol(workspace: Workspace, settings: Sampling, count: int, eval
         "sampler": repr(settings.sampler),
         "grid": repr(settings.grid),
         "steps": settings.steps,
+        "start": settings.start,
         "evaluations": evaluations,
         "denoise": settings.denoise,
         "seed": workspace.seed,

@@ -4,10 +4,11 @@ After each step the known entries are replaced by a fresh draw of p(x_t | x_0 = 
 ones of the same noise level. The method is an approximation: what it draws is not exactly the posterior.
 
 ``noise_at`` "s" draws the known entries at the time the step has reached. "t" is the published way: at the time the step started, with
-the known entries unnoised at the start, and the denoised value of the unknown entries taken from the noisy state.
+the known entries unnoised at the start, and the denoised value of the unknown entries taken from the noisy state. ``redraw`` "time"
+keeps one draw for all steps that end at the same time, as annealed Langevin dynamics inpaints (Song & Ermon, 2019, Algorithm 2).
 """
 
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import attrs
 import torch
@@ -28,6 +29,7 @@ class Inpainting(Conditioner):
         "left", help="the part that is known: a half of the last two axes, the border around the centre, or half of the entries at random"
     )
     noise_at: Literal["s", "t"] = option("s", help="time of the known part's noise: the step's end, or (published) its start")
+    redraw: Literal["step", "time"] = option("step", help="whether the known part's noise is drawn for every step, or once for each time")
 
     def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         mask = self.mask(x, noise)
@@ -42,7 +44,7 @@ class Inpainting(Conditioner):
         mask = self.mask(y, noise) if mask is None else mask
         if mask.shape not in (y.shape, y.shape[1:]):
             raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit observations of shape {tuple(y.shape)}")
-        return KnownPart(sde, y, mask.to(y.dtype).expand_as(y), self.noise_at)
+        return KnownPart(sde, y, mask.to(y.dtype).expand_as(y), self)
 
     def mask(self, y: Tensor, noise: Noise) -> Tensor:
         """1 where an entry of y (B, *) is known, shape of y."""
@@ -61,24 +63,38 @@ class Inpainting(Conditioner):
         return mask
 
 
+class Known(NamedTuple):
+    """The known entries as they are at time t: their mean, and a draw."""
+
+    t: float
+    mean: Tensor
+    x: Tensor
+
+
 @final
 class KnownPart(Condition):
-    """Entries of x_0 that are known, where the mask is 1."""
+    """Entries of x_0 that are known, where the mask is 1; the memory is the last draw of them, where that is to be kept."""
 
-    def __init__(self, sde: SDE, y: Tensor, mask: Tensor, noise_at: Literal["s", "t"]) -> None:
-        self.sde, self.y, self.mask, self.noise_at = sde, y * mask, mask, noise_at
+    def __init__(self, sde: SDE, y: Tensor, mask: Tensor, options: Inpainting) -> None:
+        self.sde, self.y, self.mask, self.options = sde, y * mask, mask, options
 
     def _fill(self, x: Tensor, known: Tensor) -> Tensor:
         return torch.where(self.mask > 0, known, x)
 
-    def start(self, x: Tensor, t: float, noise: Noise) -> tuple[Tensor, Any]:
-        if self.noise_at == "t":
-            return self._fill(x, self.y), None
+    def _known(self, t: float, memory: Known | None, noise: Noise) -> Known:
+        if self.options.redraw == "time" and memory is not None and memory.t == t:
+            return memory
         mean, std = self.sde.marginal(self.y, t)
-        return self._fill(x, Step.draw(mean, std, noise).x), None
+        return Known(t, mean, Step.draw(mean, std, noise).x)
+
+    def start(self, x: Tensor, t: float, noise: Noise) -> tuple[Tensor, Any]:
+        if self.options.noise_at == "t":
+            return self._fill(x, self.y), None
+        known = self._known(t, None, noise)
+        return self._fill(x, known.x), known
 
     def project(self, before: Step, after: Step, t: float, s: float, memory: Any, reverse: Reverse, noise: Noise) -> tuple[Step, Any]:
-        mean, std = self.sde.marginal(self.y, s if self.noise_at == "s" else t)
-        x = self._fill(after.x, Step.draw(mean, std, noise).x)
-        unknown = after.mean if self.noise_at == "s" else x
-        return Step(x, self._fill(unknown, mean), None, after.state), memory
+        known = self._known(s if self.options.noise_at == "s" else t, memory, noise)
+        x = self._fill(after.x, known.x)
+        unknown = after.mean if self.options.noise_at == "s" else x
+        return Step(x, self._fill(unknown, known.mean), None, after.state), known

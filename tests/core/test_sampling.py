@@ -227,3 +227,11 @@ def test_parts_that_do_not_fit_are_refused():
     message = r"^predictor 'ode' cannot carry a projection, which would jump inside its steps: take another predictor$"
     with pytest.raises(ValueError, match=message):
         sample(VP(), network, shape=(2, 32), predictor=ODE(), condition=condition)
+
+
+def test_a_run_may_start_uniformly_in_a_range():
+    """With a predictor that does nothing the start is the sample: uniform numbers of its own stream, stretched."""
+    score = Score(VE(), lambda x, t: -x, time=None)
+    sampler, intervals = PredictorCorrector(predictor=NoPredictor()), Uniform().intervals(VE(), 1)
+    x = generate(score, sampler, intervals, (2,), range(3), chunk=4, uniform=(-1.0, 3.0))
+    assert torch.equal(x, 4 * SeededNoise(0, range(3), "sample").uniform((3, 2)) - 1)

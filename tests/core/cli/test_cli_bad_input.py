@@ -54,6 +54,7 @@ def test_a_file_that_is_not_toml_is_refused_by_every_command(refused: Refused, c
         ("training.flip=true", "training.flip = true: data 'gaussian_mixture' of shape (3,) are no pictures (1 or 3 channels, H, W)"),
         ("experiment.name=../up", '--set experiment.name=../up: experiment.name = "../up": must be a name that a folder can have'),
         ("evaluation.classifier=true", "evaluation.classifier = true: data 'gaussian_mixture' have no labels"),
+        ("sampling.start=uniform", 'sampling.start = "uniform": data \'gaussian_mixture\' have no range to start in; take "prior"'),
         ("model.use=ddpmpp", "model 'ddpmpp': "),
     ],
 )

@@ -94,7 +94,7 @@ TYPES = [
      " Did you mean mean?"),
     ("[sampling]\n\ndenoise = 0", 'sampling.denoise = 0: must be one of false, "mean", "tweedie", "reverse_diffusion"'),
     ("[sampling]\n\nstps = 3", 'sampling.stps = 3: unknown option of [sampling] and its sampler "predictor_corrector" (scoresde).'
-     " Did you mean steps? Valid: count, steps, denoise, grid, predictor, corrector"),
+     " Did you mean steps? Valid: count, steps, denoise, start, grid, predictor, corrector"),
     ('[sampling]\n\npredictor = "euler"', 'sampling.predictor = "euler" is a string, expected a predictor: { use = "euler" }'),
     ("[sampling]\n\npredictor = 3", "sampling.predictor = 3 is an integer, expected a predictor: { use = ... }"),
     ("[sampling]\n\npredictor = { use = 3 }", "sampling.predictor.use = 3 is an integer, expected a string"),

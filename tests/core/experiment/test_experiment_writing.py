@@ -118,6 +118,7 @@ channels = 8
 count = 64
 steps = 3
 denoise = "mean"
+start = "prior"
 use = "scoresde:predictor_corrector"
 
 [sampling.grid]

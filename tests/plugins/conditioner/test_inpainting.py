@@ -16,10 +16,12 @@ import pytest
 import torch
 
 from scoresde.core import Mixture, Reverse
-from scoresde.core.testing import BatchNoise, Gaussian, mixture_score
+from scoresde.core.testing import BatchNoise, Gaussian, ReplayNoise, mixture_score
 from scoresde.plugins.conditioner.inpainting import Inpainting
 from scoresde.plugins.corrector.annealed_langevin import AnnealedLangevin
+from scoresde.plugins.grid.published import Published
 from scoresde.plugins.grid.uniform import Uniform
+from scoresde.plugins.predictor.none import NoPredictor
 from scoresde.plugins.predictor.reverse_diffusion import ReverseDiffusion
 from scoresde.plugins.sampler.predictor_corrector import PredictorCorrector
 from scoresde.plugins.sde.sub_vp import SubVP
@@ -52,6 +54,33 @@ def test_hidden_entries_of_the_observation_never_matter(sde, noise_at):
         same = complete(sde, mixture_score(sde, pair), other, MASK, steps=20, corrector=AnnealedLangevin(), noise_at=noise_at)
         assert torch.equal(same.x, one.x)
         assert torch.equal(same.mean, one.mean)
+
+
+def test_one_draw_a_level_is_algorithm_2_of_ncsn():
+    """The known part is replaced after every inner step by the level's one noisy observation (Song & Ermon, 2019)."""
+    sde, mask = VE(sigma_max=1.0, levels=4), MASK.double()
+    data = Gaussian(torch.zeros(5), 0.5)
+    score, corrector = data.score(sde), AnnealedLangevin()
+    intervals = Published().intervals(sde, 4)
+    draws = list(torch.randn(16, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    y = torch.ones(2, 5, dtype=torch.float64)
+    noise = ReplayNoise(draws)
+    condition = Inpainting(noise_at="t", redraw="time").condition(sde, y, noise, mask=mask)
+    sampler = PredictorCorrector(predictor=NoPredictor(), corrector=corrector, corrector_steps=3)
+    start = torch.zeros(2, 5, dtype=torch.float64)
+    *_, last = sampler.sample(Reverse(sde, score), condition, start, intervals, noise)
+    assert noise.left == 0
+
+    x = torch.where(mask > 0, y, start)
+    for interval in intervals:
+        sigma = sde.sigma(interval.t)
+        eps = 2 * (0.16 * sigma) ** 2
+        inner = [draws.pop(0)]
+        known = y + sigma * draws.pop(0)
+        for z in [*inner, draws.pop(0), draws.pop(0)]:
+            x = x + eps * score(x, interval.t) + math.sqrt(2 * eps) * z
+            x = torch.where(mask > 0, known, x)
+    assert torch.allclose(last.x, x, rtol=1e-12, atol=1e-12)
 
 
 @by_sde
