@@ -3,6 +3,7 @@
 A file whose name begins with an underscore is no experiment of its own: it holds what the files beside it share, which extend it.
 """
 
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -46,9 +47,11 @@ def find(name: str | Path) -> Path:
 
 
 def known(name: str) -> str:
-    """The hint for a name that is none: a close one and all there are."""
+    """The hint for a name that is none: a close one, and all there are, those in folders by their number."""
     names = [entry.name for entry in shipped()]
-    return f"{suggestion(name.removesuffix('.toml'), names)} Shipped: {', '.join(names) or 'none'}"
+    inside = Counter(entry.partition("/")[0] for entry in names if "/" in entry)
+    listed = [entry for entry in names if "/" not in entry] + [f"{folder}/ ({count})" for folder, count in inside.items()]
+    return f"{suggestion(name.removesuffix('.toml'), names)} Shipped: {', '.join(listed) or 'none'}"
 
 
 def _description(path: Path) -> str:

@@ -62,7 +62,7 @@ def test_find_nothing(name: str, hint: str, ships: Path) -> None:
     with pytest.raises(ExperimentError) as refusal:
         find(name)
     assert refusal.value.problems == (
-        f"{name}: no such file, and no shipped experiment of that name.{hint} Shipped: bare, points, published/points-ve",
+        f"{name}: no such file, and no shipped experiment of that name.{hint} Shipped: bare, points, published/ (1)",
     )
 
 
