@@ -88,7 +88,7 @@ def test_layers(case) -> None:
     fourier.frequencies.data.copy_(case["fourier_W"])
     case.check("fourier_embedding", fourier(case["sigmas"]).detach())
     check_channel_layers(case)
-    # NCSN's normalisation and the pieces of its RefineNet are compared with its networks.
+    # NCSN's normalisation and the pieces of its RefineNet are compared in test_refinenets.py.
     case.unchecked -= {"instance_norm_pp", "cond_instance_norm_pp", "conv_mean_pool", "crp", "cond_crp", "msf"}
 
 
