@@ -82,6 +82,8 @@ class Case:
         names = ("sigma_min", "sigma_max", "beta_min", "beta_max")
         options = {key: self.params[key] for key in names if key in self.params}
         options["levels"] = self.params["N"]
+        if "eps" in self.params:
+            options["t_min"] = self.params["eps"]
         return kinds[self.params["sde"]](**{**options, **{key: value for key, value in changes.items() if value is not None}})
 
 

@@ -108,9 +108,10 @@ test_layers.families = ("layers",)
 
 
 def rows() -> list[dict[str, Any]]:
-    if FOLDER is None:
+    path = Path(FOLDER or "") / "parameter_counts.json"
+    if FOLDER is None or not path.exists():
         return []
-    table = json.loads((Path(FOLDER) / "parameter_counts.json").read_text())["rows"]
+    table = json.loads(path.read_text())["rows"]
     return [row for row in table if row["model"] in ("ncsnpp", "ddpm") and row["total_parameters"] is not None]
 
 
