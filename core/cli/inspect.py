@@ -90,22 +90,29 @@ def plugins(as_json: bool, plugin: Sequence[str], no_plugins: bool) -> None:
 def describe(kind: str, name: str, plugin: Sequence[str], no_plugins: bool) -> None:
     """Say what a component is: its text, its options with types, defaults and ranges, and who provides it.
 
+    KIND "table" stands for the tables of an experiment file.
+
     \b
     Example:
       scoresde describe sde vp
       scoresde describe predictor ancestral
+      scoresde describe table training
     """
     from inspect import cleandoc
 
     from ..experiment import describe as describe_options
+    from ..experiment import table
 
-    provided = discover(plugin, no_plugins).provided(kind, name)
-    module = sys.modules[provided.component.__module__]
-    click.echo(f'{kind} "{name}" of {provided.distribution} {provided.version}\n')
-    click.echo(cleandoc(provided.component.__doc__ or "") + "\n")
-    if module.__doc__:
-        click.echo(cleandoc(module.__doc__) + "\n")
-    rows = describe_options(provided.component)
+    if kind == "table":
+        cls: type = table(name)
+    else:
+        provided = discover(plugin, no_plugins).provided(kind, name)
+        cls = provided.component
+        click.echo(f'{kind} "{name}" of {provided.distribution} {provided.version}\n')
+    module = None if kind == "table" else sys.modules[cls.__module__].__doc__
+    for text in filter(None, [cls.__doc__, module]):
+        click.echo(cleandoc(text) + "\n")
+    rows = describe_options(cls)
     click.echo("Options:" if rows else "It has no options.")
     for row in rows:
         facts = ", ".join(filter(None, [row.type, f"default {row.default}" if row.default != "required" else "required", row.range]))

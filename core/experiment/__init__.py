@@ -4,7 +4,7 @@ from .compatibility import components
 from .errors import ExperimentError
 from .finding import Shipped, find, shipped
 from .loading import Loaded, load
-from .schema import Conditioning, Evaluation, Experiment, Identity, LikelihoodTable, Plugins, Run, Sampling, Training
+from .schema import Conditioning, Evaluation, Experiment, Identity, LikelihoodTable, Plugins, Run, Sampling, Training, table
 from .writing import Description, describe, dumps
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "find",
     "load",
     "shipped",
+    "table",
 ]

@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import attrs
 
-from ..component import option
+from ..component import Component, option
 from ..interfaces import Conditioner, Dataset, Grid, Likelihood, Objective, Sampler, ScoreModel
 from ..sde import SDE
+from .errors import ExperimentError, suggestion
 from .words import KeyPath, without_none
 
 Option: TypeAlias = "attrs.Attribute[Any]"
@@ -150,6 +151,16 @@ def options(cls: type) -> dict[str, Option]:
     """The options of a component, or the settings of a table, by name and with their types resolved."""
     attrs.resolve_types(cls)
     return {str(field.alias): field for field in attrs.fields(cls) if field.init}
+
+
+def table(name: str) -> type:
+    """The settings of a table of the file. Raises ExperimentError for one that has none of its own, being a component or unknown."""
+    types = {key: without_none(field.type) for key, field in options(Experiment).items()}
+    tables = {key: cls for key, cls in types.items() if not issubclass(cls, Component)}
+    if name not in tables:
+        raise ExperimentError([f'no table "{name}" with settings.{suggestion(name, tables)} There are: {", ".join(tables)}'])
+    found: type = tables[name]
+    return found
 
 
 def inline(cls: type) -> str | None:

@@ -120,3 +120,16 @@ def test_what_is_not_there_is_one_line(scoresde: Command, arguments: tuple[str, 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(error)
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_table_is_described(scoresde: Command) -> None:
+    result = scoresde("describe", "table", "training")
+    assert result.exit_code == 0
+    assert result.output.startswith("[training]: how the model is trained. Without the table nothing is.\n\nOptions:\n")
+    assert "  steps            an integer, required, >= 1\n                   optimiser steps\n" in result.output
+    refused = scoresde("describe", "table", "trainig")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        'no table "trainig" with settings. Did you mean training?'
+        " There are: experiment, plugins, training, sampling, likelihood, conditioning, evaluation, run\n"
+    )
