@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .builtin import builtin
+from .chunks import chunks
 from .errors import NonFiniteError
 from .interfaces import Condition, Corrector, Grid, Interval, Predictor, Sampler, Step
 from .noise import Noise, SeededNoise
@@ -84,10 +85,7 @@ def generate(
     each step with the number of samples that it advanced.
     """
     parts = []
-    for start in range(0, len(indices), chunk):
-        kept = min(chunk, len(indices) - start)
-        places = [(start + i) % len(indices) for i in range(chunk)]
-        filled = [*indices[start : start + kept], *range(max(indices) + 1, max(indices) + 1 + chunk - kept)]
+    for places, filled, kept in chunks(indices, chunk):
         noise = SeededNoise(seed, filled, "sample")
         known = condition(places, SeededNoise(seed, filled, "condition")) if condition else Condition()
         if uniform is None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..chunks import chunks
 from ..data import Items
 from ..errors import NonFiniteError
 from ..experiment import LikelihoodTable
@@ -82,12 +83,10 @@ class Evaluator:
     def __call__(self, x: Tensor, streams: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """(log-densities (N,), latent codes, evaluations (N,)) of x (N, *) in the model's range, on the CPU."""
         parts = []
-        for start in range(0, len(x), self.chunk):
-            kept = min(self.chunk, len(x) - start)
-            places = [(start + i) % len(x) for i in range(self.chunk)]
-            filled = [*streams[start : start + kept], *range(max(streams) + 1, max(streams) + 1 + self.chunk - kept)]
+        for places, filled, kept in chunks(streams, self.chunk):
             noise = SeededNoise(self.seed, filled, "likelihood")
-            result = self._log_prob(x[torch.as_tensor(places)].to(self.device), noise, f"items {start} to {start + kept - 1}")
+            which = f"items {places[0]} to {places[kept - 1]}"
+            result = self._log_prob(x[torch.as_tensor(places)].to(self.device), noise, which)
             given_up = result.status != 0
             if bool(given_up[:kept].any()) and not self.picture:
                 raise ArithmeticError(f"likelihood {self.method!r} stopped at its limit of evaluations: raise max_nfe or the tolerances")
