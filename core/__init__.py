@@ -1,82 +1,94 @@
-"""Interfaces and algorithms of score-based generative modelling through SDEs; concrete components are plugins."""
+"""Interfaces and algorithms of score-based generative modelling through SDEs; concrete components are plugins.
 
-from .component import Component, Within, option
-from .data import DataSpec, Items, Split, TensorItems
-from .flow import flow
-from .interfaces import (
-    KINDS,
-    Condition,
-    Conditioner,
-    Corrector,
-    Dataset,
-    Grid,
-    Interval,
-    Likelihood,
-    LogProb,
-    Objective,
-    Predictor,
-    Sampler,
-    ScoreModel,
-    Step,
-)
-from .mixture import Mixture
-from .noise import Noise, SeededNoise
-from .ode import Solution, solve
-from .reverse import Reverse
-from .sampling import iterate, sample
-from .scalars import Scalar, add_scaled, asinh, broadcast, double, exp, expm1, log, softplus, sqrt, where
-from .score import Prediction, Score, TimeCoordinate
-from .sde import SDE, EulerLadder, Ladder, LinearSDE
-from .training import train
+A name is imported from its module when it is first asked for (PEP 562): what needs no torch, such as ``scoresde --help``, does not wait for
+it. Type checkers read the imports, Python the table; ``tests/core/test_names.py`` holds them equal.
+"""
 
-__all__ = [
-    "KINDS",
-    "SDE",
-    "Component",
-    "Condition",
-    "Conditioner",
-    "Corrector",
-    "DataSpec",
-    "Dataset",
-    "EulerLadder",
-    "Grid",
-    "Interval",
-    "Items",
-    "Ladder",
-    "Likelihood",
-    "LinearSDE",
-    "LogProb",
-    "Mixture",
-    "Noise",
-    "Objective",
-    "Prediction",
-    "Predictor",
-    "Reverse",
-    "Sampler",
-    "Scalar",
-    "Score",
-    "ScoreModel",
-    "SeededNoise",
-    "Solution",
-    "Split",
-    "Step",
-    "TensorItems",
-    "TimeCoordinate",
-    "Within",
-    "add_scaled",
-    "asinh",
-    "broadcast",
-    "double",
-    "exp",
-    "expm1",
-    "flow",
-    "iterate",
-    "log",
-    "option",
-    "sample",
-    "softplus",
-    "solve",
-    "sqrt",
-    "train",
-    "where",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .component import Component as Component
+    from .component import Within as Within
+    from .component import option as option
+    from .data import DataSpec as DataSpec
+    from .data import Items as Items
+    from .data import Split as Split
+    from .data import TensorItems as TensorItems
+    from .interfaces import KINDS as KINDS
+    from .interfaces import Condition as Condition
+    from .interfaces import Conditioner as Conditioner
+    from .interfaces import Corrector as Corrector
+    from .interfaces import Dataset as Dataset
+    from .interfaces import Grid as Grid
+    from .interfaces import Interval as Interval
+    from .interfaces import Likelihood as Likelihood
+    from .interfaces import LogProb as LogProb
+    from .interfaces import Objective as Objective
+    from .interfaces import Predictor as Predictor
+    from .interfaces import Sampler as Sampler
+    from .interfaces import ScoreModel as ScoreModel
+    from .interfaces import Step as Step
+    from .mixture import Mixture as Mixture
+    from .noise import Noise as Noise
+    from .noise import SeededNoise as SeededNoise
+    from .ode import Solution as Solution
+    from .ode import solve as solve
+    from .probability_flow import flow as flow
+    from .reverse import Reverse as Reverse
+    from .sampling import iterate as iterate
+    from .sampling import sample as sample
+    from .scalars import Scalar as Scalar
+    from .scalars import add_scaled as add_scaled
+    from .scalars import asinh as asinh
+    from .scalars import broadcast as broadcast
+    from .scalars import double as double
+    from .scalars import exp as exp
+    from .scalars import expm1 as expm1
+    from .scalars import log as log
+    from .scalars import softplus as softplus
+    from .scalars import sqrt as sqrt
+    from .scalars import where as where
+    from .score import Prediction as Prediction
+    from .score import Score as Score
+    from .score import TimeCoordinate as TimeCoordinate
+    from .sde import SDE as SDE
+    from .sde import EulerLadder as EulerLadder
+    from .sde import Ladder as Ladder
+    from .sde import LinearSDE as LinearSDE
+    from .training import train as train
+
+_MODULES = {
+    "component": ("Component", "Within", "option"),
+    "data": ("DataSpec", "Items", "Split", "TensorItems"),
+    "interfaces": (
+        *("KINDS", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb", "Objective"),
+        *("Predictor", "Sampler", "ScoreModel", "Step"),
+    ),
+    "mixture": ("Mixture",),
+    "noise": ("Noise", "SeededNoise"),
+    "ode": ("Solution", "solve"),
+    "probability_flow": ("flow",),
+    "reverse": ("Reverse",),
+    "sampling": ("iterate", "sample"),
+    "scalars": ("Scalar", "add_scaled", "asinh", "broadcast", "double", "exp", "expm1", "log", "softplus", "sqrt", "where"),
+    "score": ("Prediction", "Score", "TimeCoordinate"),
+    "sde": ("SDE", "EulerLadder", "Ladder", "LinearSDE"),
+    "training": ("train",),
+}
+_MODULE = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_MODULE)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # a checker that saw this would take every name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+        return globals()[name]

@@ -21,11 +21,10 @@ class Commands(click.Group):
         from scoresde.registry import RegistryError
 
         from ..errors import NonFiniteError, StoppedError, UserError
-        from ..experiment import ExperimentError
 
         try:
             return super().invoke(ctx)
-        except (UserError, ExperimentError, RegistryError, NonFiniteError, StoppedError) as error:
+        except (UserError, RegistryError, NonFiniteError, StoppedError) as error:
             click.echo(str(error), err=True)
             sys.exit(getattr(error, "status", _STATUS_DEFAULT))
         except (ZeroDivisionError, OverflowError):
