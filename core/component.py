@@ -7,16 +7,22 @@ never tensors or modules: making a component allocates nothing, so an experiment
 
 import math
 from abc import ABC
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import attrs
 
 
 class Component(ABC):
-    """Base of every interface. A class is abstract (no ``name``) or final (with one); a final class cannot be subclassed."""
+    """Base of every interface. A class is abstract (no ``name``) or final (with one); a final class cannot be subclassed.
+
+    ``expected_failures`` names the checks of the conformance kit (``scoresde.core.testing``) that a component is known not to pass, each
+    with the reason: a bias of the method, say.
+    """
 
     kind: ClassVar[str]
     name: ClassVar[str]
+    expected_failures: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

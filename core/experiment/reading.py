@@ -21,7 +21,7 @@ from .words import KeyPath, text, value_words
 def read(path: Path, overrides: Sequence[str], problems: list[Problem]) -> Node:
     """The merged tree; malformed overrides are added to the problems. Raises ExperimentError for a file that cannot be read."""
     root = _file(path, ())
-    settings = [node for override in overrides if (node := _override(override, problems)) is not None]
+    settings = [node for override in overrides if (node := override_node(override, problems)) is not None]
     # A change of component comes before its options, whatever the order on the command line.
     for node in sorted(settings, key=_order):
         root = merge(root, node)
@@ -83,7 +83,8 @@ def _base(extends: Node, path: Path) -> Path:
     return found
 
 
-def _override(override: str, problems: list[Problem]) -> Node | None:
+def override_node(override: str, problems: list[Problem]) -> Node | None:
+    """The tree of one ``KEY=VALUE``; None where it is malformed, which is noted."""
     key, _, value = override.partition("=")
     path = _key_path(key) if "=" in override else None
     if path is None:

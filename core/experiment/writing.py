@@ -28,7 +28,7 @@ def dumps(experiment: Experiment, registry: Registry) -> str:
 
     Raises ValueError for an experiment that no file can say: a None where the default is a value.
     """
-    return tomli_w.dumps(_table(experiment, registry))
+    return tomli_w.dumps(component_table(experiment, registry))
 
 
 def describe(cls: type) -> list[Description]:
@@ -36,7 +36,8 @@ def describe(cls: type) -> list[Description]:
     return [_description(name, field) for name, field in options(cls).items()]
 
 
-def _table(value: Any, registry: Registry) -> dict[str, Any]:
+def component_table(value: Any, registry: Registry) -> dict[str, Any]:
+    """The table of a component, or of a table of settings, as TOML's values. Raises ValueError for what no file can say."""
     table: dict[str, Any] = {}
     if isinstance(value, Component):
         table["use"] = registry.qualified(type(value))
@@ -56,7 +57,7 @@ def _written(value: Any, registry: Registry) -> Any:
         return [_written(item, registry) for item in value]
     if isinstance(value, Path):
         return str(value.absolute())
-    return _table(value, registry) if attrs.has(type(value)) else value
+    return component_table(value, registry) if attrs.has(type(value)) else value
 
 
 def _description(name: str, field: Option) -> Description:

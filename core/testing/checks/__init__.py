@@ -1,0 +1,19 @@
+"""The checks of every kind, in the order in which they run."""
+
+from collections.abc import Mapping
+
+from ..conformance import Check
+from . import conditioner, corrector, dataset, grid, likelihood, model, objective, predictor, sampler, sde
+
+CHECKS: Mapping[str, tuple[Check, ...]] = {
+    "sde": sde.CHECKS,
+    "model": model.CHECKS,
+    "predictor": predictor.CHECKS,
+    "corrector": corrector.CHECKS,
+    "sampler": sampler.CHECKS,
+    "grid": grid.CHECKS,
+    "likelihood": likelihood.CHECKS,
+    "conditioner": conditioner.CHECKS,
+    "objective": objective.CHECKS,
+    "dataset": dataset.CHECKS,
+}

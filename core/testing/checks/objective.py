@@ -1,0 +1,5 @@
+"""Checks of the kind."""
+
+from .component import VALUE
+
+CHECKS = VALUE

@@ -1,0 +1,187 @@
+"""The conformance kit: what every component of a kind has to keep, measured on problems whose answers are exact.
+
+A kind has a list of checks (``checks``), each a function of a ``Subject`` that raises AssertionError with one line saying what was measured
+and what was expected. No check is skipped: one that finds nothing to measure fails. What a component is known not to keep it says in
+``expected_failures``; a check named there that passes after all is a failure too, so that the statement stays true.
+
+    @parametrize_with_checks([Heun, Heun(order=3)])
+    def test_conformance(component, check):
+        check(component)
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial, wraps
+from inspect import Parameter, Signature
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, final
+
+from scoresde.registry import Registry
+
+from ..component import Component
+from ..interfaces import KINDS
+from ..sde import SDE
+
+Status: TypeAlias = Literal["pass", "fail", "expected failure", "unexpected pass"]
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+@final
+class Subject:
+    """A component under test, and the registry that its partners come from."""
+
+    def __init__(self, component: Component, registry: Registry) -> None:
+        self.component, self.registry = component, registry
+
+    @cached_property
+    def sdes(self) -> list[SDE]:
+        """One SDE of every registered class that the component accepts, with its default options; the component itself if it is one.
+
+        Raises AssertionError where it accepts none.
+        """
+        if isinstance(self.component, SDE):
+            return [self.component]
+        needed = getattr(self.component, "needs", SDE)
+        found = [cls() for cls in self.classes("sde")]
+        accepted = [sde for sde in found if isinstance(sde, needed)]
+        assert accepted, f"none of the registered SDEs is a {needed.__name__}, which the component needs: nothing to measure"
+        return accepted
+
+    def classes(self, kind: str) -> list[type[Any]]:
+        """The registered classes of a kind, each once, in the order of their names."""
+        provided = [provided for source in self.registry.sources for provided in source.components if provided.kind == kind]
+        return list({one.component: None for one in sorted(provided, key=lambda one: (one.name, one.distribution))})
+
+
+class Check(NamedTuple):
+    """One thing that a component has to keep; ``run`` raises AssertionError where it does not, and ``advice`` is what to look at then."""
+
+    name: str
+    run: Callable[[Subject], None]
+    advice: str
+
+
+class Outcome(NamedTuple):
+    """How a check ended, and what it said."""
+
+    check: Check
+    status: Status
+    message: str
+
+
+def checks_of(kind: str) -> tuple[Check, ...]:
+    """The checks of a kind: those of all components, then its own. Raises ValueError for a kind that has none."""
+    from .checks import CHECKS
+
+    if kind not in CHECKS:
+        raise ValueError(f"kind {kind!r} has no checks; there are checks of {', '.join(CHECKS)}")
+    return CHECKS[kind]
+
+
+def examine(subject: Subject, check: Check) -> Outcome:
+    """One check. An exception of the component's own is a failure as well."""
+    reason = subject.component.expected_failures.get(check.name)
+    try:
+        check.run(subject)
+    except Exception as error:
+        message = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        line = message.strip().splitlines()[0] if message.strip() else type(error).__name__
+        return Outcome(check, "fail", line) if reason is None else Outcome(check, "expected failure", f"{reason} ({line})")
+    if reason is not None:
+        return Outcome(check, "unexpected pass", f"expected_failures names this check ({reason}), but it passes: take it out")
+    return Outcome(check, "pass", "")
+
+
+def conform(component: Component, registry: Registry) -> Iterator[Outcome]:
+    """Every check of the component's kind, and one failure for each name in ``expected_failures`` that is no check of the kind."""
+    subject, checks = Subject(component, registry), checks_of(component.kind)
+    for check in checks:
+        yield examine(subject, check)
+    for name in sorted(set(component.expected_failures) - {check.name for check in checks}):
+        unknown = Check(name, lambda subject: None, "see the names of the other checks")
+        yield Outcome(unknown, "fail", f'expected_failures names "{name}", which is no check of kind "{component.kind}"')
+
+
+def parametrize_with_checks(components: Iterable[type[Component] | Component]) -> Callable[[Test], Callable[..., None]]:
+    """Makes a pytest test of (component, check) one test for each component and each check of its kind.
+
+    A class stands for itself with its default options. One further test for each component, "complete", fails where fewer checks were
+    collected than the kind has. Raises ValueError for no components, or for what is no component.
+    """
+    import pytest
+
+    made = [_made(component) for component in components]
+    if not made:
+        raise ValueError("no components: name at least one class or instance")
+    partners, parameters = Partners(), []
+    for component in made:
+        twins = [other for other in made if type(other) is type(component)]
+        label = f"{component.kind}:{component.name}" + (f"{twins.index(component)}" if len(twins) > 1 else "")
+        examinations = [Examination(check, partners) for check in checks_of(component.kind)]
+        parameters += [pytest.param(component, each, id=f"{label}-{each.check.name}") for each in examinations]
+        parameters.append(pytest.param(component, None, id=f"{label}-complete"))
+    return partial(_parametrized, parameters=parameters)
+
+
+@final
+class Partners:
+    """The installed components, found when the first check asks for them."""
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry.discover()
+
+
+@final
+class Examination:
+    """A check as a pytest test calls it: raises AssertionError where the component fails, and marks an expected failure as one."""
+
+    def __init__(self, check: Check, partners: Partners) -> None:
+        self.check, self.partners = check, partners
+
+    def __call__(self, component: Component) -> None:
+        import pytest
+
+        outcome = examine(Subject(component, with_class(self.partners.registry, type(component))), self.check)
+        if outcome.status == "expected failure":
+            pytest.xfail(outcome.message)
+        assert outcome.status == "pass", f"{component!r}: {outcome.message}\n{self.check.advice}"
+
+
+def with_class(registry: Registry, component: type) -> Registry:
+    """The registry with this class, which may be there already."""
+    known = any(provided.component is component for source in registry.sources for provided in source.components)
+    return registry if known else registry.adding(component, distribution="under test")
+
+
+def _made(component: type[Component] | Component) -> Component:
+    made = component() if isinstance(component, type) else component
+    if getattr(made, "kind", None) not in KINDS or not isinstance(getattr(made, "name", None), str):
+        raise ValueError(f"{component!r} is no component: it has no kind and name")
+    return made
+
+
+def _parametrized(test: Test, parameters: Sequence[Any]) -> Callable[..., None]:
+    import pytest
+
+    @wraps(test)
+    def one(request: Any, component: Component, check: Examination | None) -> None:
+        if check is None:
+            _assert_complete(request, component)
+        else:
+            test(component=component, check=check)
+
+    signature = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("request", "component", "check")])
+    one.__signature__ = signature  # type: ignore[attr-defined]
+    marked: Callable[..., None] = pytest.mark.parametrize(("component", "check"), parameters)(one)
+    return marked
+
+
+def _assert_complete(request: Any, component: Component) -> None:
+    """All checks of the component's kind are collected with this test, and it expects failures of no others."""
+    names = {check.name for check in checks_of(component.kind)}
+    beside = [item.callspec.params for item in request.session.items if getattr(item, "function", None) is request.function]
+    collected = {params["check"].check.name for params in beside if params["component"] is component and params["check"] is not None}
+    assert collected == names, (
+        f"{component!r}: {len(collected)} of {len(names)} checks were collected: {sorted(names - collected)} are missing"
+    )
+    unknown = sorted(set(component.expected_failures) - names)
+    assert not unknown, f"{component!r}: expected_failures names {unknown}, which are no checks of its kind"
