@@ -4,10 +4,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import discover, plugin_options
+
+if TYPE_CHECKING:
+    from scoresde.registry import Provided
+
+    from ..experiment import Description
 
 
 @click.command()
@@ -104,21 +110,32 @@ def describe(kind: str, name: str, plugin: Sequence[str], no_plugins: bool) -> N
     from ..experiment import table
 
     if kind == "table":
-        cls: type = table(name)
+        rows, texts = describe_options(table(name)), [table(name).__doc__]
     else:
         provided = discover(plugin, no_plugins).provided(kind, name)
-        cls = provided.component
+        rows = _options(provided)
+        texts = [provided.component.__doc__, sys.modules[provided.component.__module__].__doc__]
         click.echo(f'{kind} "{name}" of {provided.distribution} {provided.version}\n')
-    module = None if kind == "table" else sys.modules[cls.__module__].__doc__
-    for text in filter(None, [cls.__doc__, module]):
+    for text in filter(None, texts):
         click.echo(cleandoc(text) + "\n")
-    rows = describe_options(cls)
     click.echo("Options:" if rows else "It has no options.")
     for row in rows:
         facts = ", ".join(filter(None, [row.type, f"default {row.default}" if row.default != "required" else "required", row.range]))
         click.echo(f"  {row.name:<16} {facts}")
         if row.help:
             click.echo(f"  {'':<16} {row.help}")
+
+
+def _options(provided: "Provided") -> "list[Description]":
+    """The options of a component in words. Raises UserError for a class whose options cannot be read."""
+    from ..errors import UserError
+    from ..experiment import describe as describe_options
+
+    try:
+        return describe_options(provided.component)
+    except Exception as error:  # a plugin's annotations can raise anything
+        title, reason = f'{provided.kind} "{provided.name}"', " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{provided.origin}: the options of {title} cannot be read ({reason})") from error
 
 
 def experiment_path(name: str) -> tuple[Path, Path | None]:

@@ -11,6 +11,7 @@ from click.testing import Result
 
 from scoresde.core.cli import main
 from scoresde.core.experiment import shipped
+from scoresde.registry import Registry
 
 Command = Callable[..., Result]
 
@@ -120,6 +121,25 @@ def test_what_is_not_there_is_one_line(scoresde: Command, arguments: tuple[str, 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(error)
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "reason"),
+    [
+        ("", "pass", "NotAnAttrsClassError: <class '{module}.Odd'> is not an attrs-decorated class."),
+        ("@attrs.frozen", 'size: "Nothing" = 1', "NameError: name 'Nothing' is not defined"),
+        ("@attrs.frozen", 'size: "math.Nothing" = 1', "AttributeError: module 'math' has no attribute 'Nothing'"),
+    ],
+)
+def test_a_component_whose_options_cannot_be_read_is_one_line(scoresde: Command, before: str, fields: str, reason: str) -> None:
+    head = "import attrs, math\nfrom scoresde.registry import hookimpl\nscoresde_api = 1\n"
+    hook = "@hookimpl\ndef components():\n    return [Odd]\n"
+    Path("odd.py").write_text(f'{head}{before}\nclass Odd:\n    kind = "sde"\n    name = "odd"\n    {fields}\n{hook}', "utf-8")
+    [mine] = [source for source in Registry.discover(only=(), files=[Path("odd.py")]).sources if source.distribution == "odd.py"]
+    result = scoresde("describe", "sde", "odd", "--plugin", "odd.py")
+    assert (result.exit_code, result.stdout) == (2, "")
+    reason = reason.format(module=mine.components[0].component.__module__)
+    assert result.stderr == f'odd.py {mine.version}: the options of sde "odd" cannot be read ({reason})\n'
 
 
 def test_a_table_is_described(scoresde: Command) -> None:
