@@ -6,7 +6,7 @@ from typing import Any, final
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from .checkpoint import load_weights, read_tensors, write_tensors
 from .data import Items, Split
@@ -34,12 +34,13 @@ class Workspace:
 
     @cached_property
     def accelerator(self) -> Accelerator:
-        run = self.experiment.run
-        cpu, precision = device_of(run.device) == "cpu", "no" if run.precision == "float32" else run.precision
+        run, training = self.experiment.run, self.experiment.training
+        own = training is not None and training.precision is not None
+        precision = training.precision if training is not None and training.precision is not None else run.precision
         try:
-            return Accelerator(cpu=cpu, mixed_precision=precision)
+            return Accelerator(cpu=device_of(run.device) == "cpu", mixed_precision="no" if precision == "float32" else precision)
         except ValueError as error:
-            raise UserError(f"run.precision = {run.precision!r}: {error}") from error
+            raise UserError(f"{'training' if own else 'run'}.precision = {precision!r}: {error}") from error
 
     def items(self, split: Split) -> Items:
         """Raises UserError where the data cannot be opened."""
@@ -83,12 +84,25 @@ class Workspace:
         network = self.build()
         load_weights(network, read_tensors(path), path)
         network.to(self.accelerator.device).eval().requires_grad_(False)
-        if self.experiment.run.precision != "float32":
-            network = self.accelerator.prepare_model(network, evaluation_mode=True)
-        return self.score_of(network)
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.experiment.run.precision)
+        return self.score_of(network if dtype is None else Autocast(network, self.accelerator.device.type, dtype))
 
     def progress(self, what: str, total: int, unit: str, done: int = 0) -> Progress:
         return Progress(what, total, unit=unit, done=done, quiet=self.quiet)
+
+
+@final
+class Autocast(nn.Module):
+    """A network whose products are made in half precision; its output is float32."""
+
+    def __init__(self, network: nn.Module, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.device, self.dtype = network, device, dtype
+
+    def forward(self, x: Tensor, time: Tensor, **inputs: Tensor) -> Tensor:
+        with torch.autocast(self.device, self.dtype):
+            out: Tensor = self.network(x, time, **inputs)
+        return out.float()
 
 
 def device_of(name: str) -> str:

@@ -56,6 +56,7 @@ class Training:
     learning_rate: float = option(2e-4, above=0, help="Adam's step size")
     schedule: Literal["constant", "cosine"] = option("constant", help="the learning rate after the warm-up: as it is, or falling to 0")
     warmup: int = option(0, at_least=0, help="steps in which the learning rate rises from 0")
+    precision: Literal["float32", "bf16", "fp16"] | None = option(None, help="the network's precision; left out: that of [run]")
     clip: float = option(1.0, at_least=0, help="largest norm of the gradient; 0 for any")
     betas: tuple[float, float] = option((0.9, 0.999), at_least=0, below=1, help="Adam's decay rates")
     weight_decay: float = option(0.0, at_least=0, help="decoupled weight decay")

@@ -37,6 +37,10 @@ class DDPMpp(ScoreModel):
     time_coordinate: TimeCoordinate = option("999t", help="what the network is told of time")
     input_scaling: bool = option(False, help="whether the network reads x / sqrt(alpha^2 + sigma^2)")
 
+    waves: tuple[int, ...] = option(
+        (), help="exponents n of further input channels sin and cos(2^n pi x), for data with fine levels (Kingma et al., 2021)"
+    )
+
     def __attrs_post_init__(self) -> None:
         if not self.multipliers:
             raise ValueError("multipliers = () names no resolution: give at least one number")
@@ -50,7 +54,7 @@ class DDPMpp(ScoreModel):
             attention=self.attention,
             style=Style(dropout=self.dropout),
         )
-        return UNet(plan, spec.shape, PositionalEmbedding(self.channels, POSITIONS[self.time_coordinate]))
+        return UNet(plan, spec.shape, PositionalEmbedding(self.channels, POSITIONS[self.time_coordinate]), waves=self.waves)
 
     def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
         return published_names(network)

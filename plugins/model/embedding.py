@@ -2,10 +2,13 @@
 
 Positions are [sin, cos](u c 10000^(-i / (n - 1))), i < n, with u what one unit of c counts; Fourier features are
 [sin, cos](2 pi w_i c) at frequencies w_i drawn once from N(0, scale^2) and then fixed.
+
+Beside a picture x its waves [sin, cos](2^n pi x) may stand as further channels (Kingma et al., 2021, "Variational diffusion models",
+App. C): differences of 2^-n, too small for a convolution of x to tell apart, are of order 1 in them.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +50,18 @@ class FourierFeatures(nn.Module):
         value = _float(coordinate)
         angle = (value.log() if self.log else value)[:, None] * self.frequencies.to(value.dtype) * (2 * math.pi)
         return torch.cat((angle.sin(), angle.cos()), 1)
+
+
+class Waves(nn.Module):
+    """x (B, C, H, W) and [sin, cos](2^n pi x) for each n: (B, C (1 + 2 len(exponents)), H, W), in x's dtype."""
+
+    def __init__(self, exponents: Sequence[int]) -> None:
+        super().__init__()
+        self.factors = [math.pi * 2.0**exponent for exponent in exponents]
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = [x * factor for factor in self.factors]
+        return torch.cat([x, *(angle.sin() for angle in angles), *(angle.cos() for angle in angles)], 1)
 
 
 class TimeEmbedding(nn.Module):

@@ -13,14 +13,14 @@ states, a pyramid of the input may join on the way down, and one of the output b
 Modules are made, and stand, in the order of the published network's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from .blocks import Head
-from .embedding import FourierFeatures, PositionalEmbedding, TimeEmbedding
+from .embedding import FourierFeatures, PositionalEmbedding, TimeEmbedding, Waves
 from .layers import conv3x3
 from .plan import Plan
 from .pyramids import InputResidual, InputSkip, OutputResidual, OutputSkip
@@ -63,7 +63,8 @@ class Ascent(nn.Module):
 class UNet(nn.Module):
     """forward(x (B, *shape), time (B,)) -> (B, *shape).
 
-    The network reads ``scale x + shift`` for ``affine`` = (scale, shift), and its output is divided by ``sigma(time)`` where one is given.
+    The network reads ``scale x + shift`` for ``affine`` = (scale, shift), beside it the ``Waves`` of the exponents ``waves``; its output is
+    divided by ``sigma(time)`` where one is given.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class UNet(nn.Module):
         features: PositionalEmbedding | FourierFeatures,
         affine: tuple[float, float] | None = None,
         sigma: Callable[[Tensor], Tensor] | None = None,
+        waves: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.conditional, self.affine, self.sigma = plan.conditional, affine, sigma
         embed = partial(TimeEmbedding, features, features.width, plan.embedding, plan.style.act)
         self.embed = embed() if plan.conditional else features
-        self.inlet = conv3x3(shape[0], plan.channels)
+        self.waves = Waves(waves) if waves else None
+        self.inlet = conv3x3(shape[0] * (1 + 2 * len(waves)), plan.channels)
         self.down, states = _way_down(plan, shape)
         bottom = states[-1]
         self.middle = nn.ModuleList([plan.block(bottom, bottom, attention=True), plan.block(bottom, bottom)])
@@ -91,7 +94,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         embedding = self.embed(time, x.dtype) if self.conditional else None
         picture = x if self.affine is None else x * self.affine[0] + self.affine[1]
-        h = self.inlet(picture)
+        h = self._enter(picture)
         states = [h]
         for stage in self.down:
             h, picture = stage(h, picture, embedding, states)
@@ -105,6 +108,12 @@ class UNet(nn.Module):
         assert out is not None
         out = out.contiguous()
         return out if self.sigma is None else out / self.sigma(time).to(x.dtype).reshape(-1, 1, 1, 1)
+
+    def _enter(self, picture: Tensor) -> Tensor:
+        if self.waves is None:
+            return self.inlet(picture)  # type: ignore[no-any-return]
+        with torch.autocast(picture.device.type, enabled=False):  # half precision would round what the waves are there to show
+            return self.inlet(self.waves(picture))  # type: ignore[no-any-return]
 
 
 def _stages(plan: Plan, height: int) -> list[tuple[int, bool]]:

@@ -9,13 +9,13 @@ import attrs
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from scoresde.core.errors import UserError
-from scoresde.core.experiment import Experiment, Identity, Run
+from scoresde.core.experiment import Experiment, Identity, Run, Training
 from scoresde.core.runs import RunFolder, digest
-from scoresde.core.workspace import Workspace, device_of
-from scoresde.plugins import MLP, VP, Arrays, DDPMpp, Toy
+from scoresde.core.workspace import Autocast, Workspace, device_of
+from scoresde.plugins import MLP, VP, Arrays, DDPMLoss, DDPMpp, Toy
 
 EXPERIMENT = Experiment(
     experiment=Identity(name="small"), data=Toy(count=20), sde=VP(), model=MLP(width=8, depth=1), run=Run(device="cpu", chunk=4)
@@ -33,7 +33,7 @@ def workspace(folder: Path, **changes: Any) -> Workspace:
     return Workspace(attrs.evolve(EXPERIMENT, **changes), RunFolder(folder))
 
 
-def flat(network: torch.nn.Module) -> Tensor:
+def flat(network: nn.Module) -> Tensor:
     return torch.cat([value.flatten() for value in network.state_dict().values()])
 
 
@@ -120,3 +120,21 @@ def test_a_precision_that_accelerate_refuses(tmp_path: Path) -> None:
     _ = workspace(tmp_path).accelerator
     with pytest.raises(UserError, match=r"^run\.precision = 'bf16': AcceleratorState has already been initialized"):
         _ = workspace(tmp_path, run=Run(device="cpu", precision="bf16")).accelerator
+
+
+def test_training_may_have_a_precision_of_its_own(tmp_path: Path) -> None:
+    assert workspace(tmp_path, run=Run(device="cpu", precision="float32")).accelerator.mixed_precision == "no"
+    AcceleratorState._reset_state(True)
+    assert workspace(tmp_path, training=Training(steps=1, objective=DDPMLoss(), precision="bf16")).accelerator.mixed_precision == "bf16"
+    with pytest.raises(UserError, match=r"^training\.precision = 'fp16': AcceleratorState has already been initialized"):
+        _ = workspace(tmp_path, training=Training(steps=1, objective=DDPMLoss(), precision="fp16")).accelerator
+
+
+def test_half_precision_is_for_products_and_not_for_the_state(tmp_path: Path) -> None:
+    network = nn.Linear(8, 8)
+    x = torch.linspace(-1, 1, 16).reshape(2, 8)
+    wrapped = Autocast(nn.Sequential(network), "cpu", torch.bfloat16)
+    wrapped.network.forward = lambda x, time: network(x)
+    out = wrapped(x, torch.zeros(2))
+    assert out.dtype == torch.float32
+    assert torch.equal(out, nn.functional.linear(x.bfloat16(), network.weight.bfloat16(), network.bias.bfloat16()).float())

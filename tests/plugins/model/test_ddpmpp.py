@@ -9,6 +9,7 @@ from torch.nn.functional import group_norm, silu
 from scoresde.core import DataSpec
 from scoresde.plugins.model.blocks import Attention, ResidualBlock
 from scoresde.plugins.model.ddpmpp import DDPMpp
+from scoresde.plugins.model.embedding import Waves
 from scoresde.plugins.sde.vp import VP
 
 SPEC = DataSpec(shape=(3, 16, 16), range=(-1.0, 1.0), levels=256)
@@ -107,3 +108,23 @@ def test_pictures_must_halve_evenly(shape) -> None:
 def test_there_must_be_a_resolution() -> None:
     with pytest.raises(ValueError, match=r"^multipliers = \(\) names no resolution: give at least one number$"):
         DDPMpp(multipliers=())
+
+
+def test_waves_of_the_input() -> None:
+    x = torch.tensor([-1.0, -0.75, 0.0, 0.5], dtype=torch.float64).reshape(1, 1, 2, 2)
+    sines = {0: [0, -math.sqrt(0.5), 0, 1], 1: [0, 1, 0, 0]}
+    cosines = {0: [-1, -math.sqrt(0.5), 1, 0], 1: [1, 0, 1, -1]}
+    expected = torch.tensor([[-1.0, -0.75, 0.0, 0.5], sines[0], sines[1], cosines[0], cosines[1]], dtype=torch.float64)
+    torch.testing.assert_close(Waves((0, 1))(x), expected.reshape(1, 5, 2, 2), atol=1e-12, rtol=0)
+
+
+def test_half_precision_leaves_the_waves_whole() -> None:
+    """Two pictures an eighth of a grey level apart are one picture in bfloat16, but not to a network that reads waves."""
+    x = torch.full((1, 3, 16, 16), -0.9965)
+    pictures = torch.cat((x, x + 0.125 / 128))
+    assert pictures[0].bfloat16().equal(pictures[1].bfloat16())
+    for waves, apart in (((), False), ((7, 8), True)):
+        network = randomised(small(waves=waves))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            one, other = network(pictures, torch.full((2,), 3.0))
+        assert (one - other).abs().max().item() > 0.01 * one.abs().max().item() if apart else one.equal(other)
