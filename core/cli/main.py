@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .inspect import check, describe, experiments, plugins
+from .scaffold import new_plugin
 from .work import import_, likelihood, run, sample, train
 
 _STATUS_DEFAULT = 2
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for command in (run, train, sample, likelihood, import_, check, experiments, plugins, describe):
+for command in (run, train, sample, likelihood, import_, check, experiments, plugins, describe, new_plugin):
     main.add_command(command)
