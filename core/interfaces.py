@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .component import Component
 from .data import DataSpec, Items, Split
+from .mixture import Mixture
 from .noise import Noise
 from .reverse import Reverse
 from .scalars import Scalar, add_scaled
@@ -175,6 +176,7 @@ class Conditioner(Component):
     kind = "conditioner"
     needs: ClassVar[type[Any]] = SDE
     projects: ClassVar[bool]  # whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)
+    silenced_by: ClassVar[str | None] = None  # the option (a strength) or observed tensor (a mask) whose 0 makes conditions change nothing
 
     @abstractmethod
     def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
@@ -183,6 +185,11 @@ class Conditioner(Component):
     @abstractmethod
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Tensor) -> Condition:
         """The condition for the observations y (B, *), in the model's range."""
+
+    def posterior(self, law: Mixture, y: Tensor, **observed: Tensor) -> Mixture | None:
+        """The exact law of an item, flattened, given what is observed of it, (1, *) each, where ``law`` is that of all items: for a linear
+        observation ``law.given(A, y, std)``. None where there is no closed form. The conformance kit holds samples to it."""
+        return None
 
 
 class Grid(Component):

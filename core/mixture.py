@@ -62,6 +62,25 @@ class Mixture:
         unit = torch.eye(self.dimension, dtype=torch.float64, device=self.means.device)
         return Mixture(self.weights, alpha * self.means, alpha**2 * self.covariances + sigma**2 * unit)
 
+    def given(self, operator: Tensor, y: Tensor, std: float = 0.0) -> "Mixture":
+        """The law of x_0 given y = A x_0 + std z, for ``operator`` A (m, D) with independent rows and ``y`` (m,).
+
+        With S_k = A C_k A^T + std^2 I and K_k = C_k A^T S_k^-1 its weights are w_k N(y; A m_k, S_k), normalised, its means
+        m_k + K_k (y - A m_k) and its covariances (I - K_k A) C_k (I - K_k A)^T + std^2 K_k K_k^T, a form that rounding leaves semi-definite.
+        """
+        a, y = operator.to(self.means), y.to(self.means)
+        spread = a @ self.covariances @ a.T + std**2 * torch.eye(len(a)).to(a)
+        gain = torch.linalg.solve(spread, a @ self.covariances).mT
+        missed = y - self.means @ a.T
+        kept = torch.eye(self.dimension).to(a) - gain @ a
+        distance = (missed * torch.linalg.solve(spread, missed)).sum(1)
+        weights = (self.weights.log() - 0.5 * (distance + torch.logdet(spread))).softmax(0)
+        return Mixture(
+            weights.clamp_min(1e-300),  # a weight may round to 0
+            self.means + torch.einsum("kdm,km->kd", gain, missed),
+            kept @ self.covariances @ kept.mT + std**2 * gain @ gain.mT,
+        )
+
     def sample(self, uniform: Tensor, normal: Tensor) -> Tensor:
         """Draws (B, D) from uniform numbers (B,) in [0, 1) and standard normal ones (B, D)."""
         edges = self.weights.cumsum(0)[:-1]

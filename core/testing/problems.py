@@ -43,11 +43,11 @@ class Gaussian:
 
 
 def mixture_score(sde: LinearSDE, mixture: Mixture) -> Score:
-    """The exact score of mixture data, for x (B, D)."""
+    """The exact score of mixture data, for x (B, D) or items of any shape with D entries."""
 
     def exact(x: Tensor, t: Scalar) -> Tensor:
         t = double(t)
-        return mixture.score(x, sde.alpha(t), sde.sigma(t))
+        return mixture.score(x.flatten(1), sde.alpha(t), sde.sigma(t)).reshape(x.shape)
 
     return Score(sde, exact, "score", time=None)
 

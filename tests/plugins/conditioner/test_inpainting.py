@@ -170,6 +170,7 @@ def test_masks_by_name():
     for known, mask in expected.items():
         assert torch.equal(Inpainting(known=known).mask(y, noise), mask.expand(2, 1, 4, 4))
     assert torch.equal(Inpainting(known="left").mask(torch.zeros(2, 4), noise), left[:2])
+    assert torch.equal(Inpainting(known="border").mask(torch.zeros(2, 4), noise), border[1:3])
     random = Inpainting(known="random").mask(torch.zeros(2, 5000), noise)
     assert set(random.unique().tolist()) == {0.0, 1.0}
     assert abs(float(random.mean()) - 0.5) < 3.5 * 0.5 / 100
