@@ -33,6 +33,18 @@ class Writer:
         return module
 
 
+def install(folder: Path, distribution: str, text: str | None, *, entry: str = "main", version: str = "1.0", entries: str = "") -> Path:
+    """One module with this text, named after the distribution, and one entry point (or the lines ``entries``)."""
+    module = distribution.replace("-", "_").lower()
+    if text is not None:
+        (folder / f"{module}.py").write_text(text)
+    info = folder / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[scoresde]\n{entries or f'{entry} = {module}'}\n")
+    return info
+
+
 class Site:
     """A folder of installed distributions."""
 
@@ -40,19 +52,17 @@ class Site:
         self.folder, self._monkeypatch = folder, monkeypatch
         folder.mkdir()
 
-    def install(self, distribution: str, text: str | None, *, entry: str = "main", version: str = "1.0", entries: str = "") -> Path:
-        """One module with this text, named after the distribution, and one entry point (or the lines ``entries``)."""
-        module = distribution.replace("-", "_").lower()
-        if text is not None:
-            (self.folder / f"{module}.py").write_text(text)
-        info = self.folder / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[scoresde]\n{entries or f'{entry} = {module}'}\n")
-        return info
+    def install(self, distribution: str, text: str | None, **facts: str) -> Path:
+        return install(self.folder, distribution, text, **facts)
 
     def activate(self) -> None:
         self._monkeypatch.syspath_prepend(self.folder)
+
+
+@pytest.fixture(scope="session", name="install")
+def install_() -> Callable[..., Path]:
+    """Installs a distribution into a folder."""
+    return install
 
 
 @pytest.fixture
