@@ -155,7 +155,7 @@ def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> li
         "sample": experiment.sampling is not None,
         "condition": experiment.conditioning is not None,
         "likelihood": experiment.likelihood is not None,
-        "evaluate": experiment.evaluation is not None and experiment.sampling is not None,
+        "evaluate": experiment.evaluation is not None,
     }
     if not has.get(command, True):
         table = {"sample": "sampling"}.get(command, command)

@@ -34,13 +34,21 @@ def components(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Compon
 
 
 def _tables(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
+    evaluation = experiment.evaluation
+    if evaluation is not None and evaluation.loss and experiment.training is None:
+        path = ("evaluation", "loss")
+        yield Problem(locate(path), "evaluation.loss = true: is the loss of the objective of [training], and that table is missing")
     if experiment.sampling is not None:
         return
     if experiment.conditioning is not None:
         yield Problem(locate(("conditioning",)), "[conditioning]: samples as [sampling] says, and that table is missing")
-    if experiment.evaluation is not None and experiment.evaluation.classifier:
+    if evaluation is not None and evaluation.classifier:
         path = ("evaluation", "classifier")
         yield Problem(locate(path), "evaluation.classifier = true: judges the samples, and the table [sampling] is missing")
+    if evaluation is not None and evaluation.neighbours:
+        path = ("evaluation", "neighbours")
+        text = f"evaluation.neighbours = {evaluation.neighbours}: looks at the samples, and the table [sampling] is missing"
+        yield Problem(locate(path), text)
 
 
 def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

@@ -115,9 +115,11 @@ class Conditioning:
 @final
 @attrs.frozen(kw_only=True)
 class Evaluation:
-    """[evaluation]: what is measured on the samples."""
+    """[evaluation]: what is measured of the samples and of the model."""
 
     classifier: bool = option(False, help="judge the samples by a classifier trained on the data")
+    neighbours: int = option(0, at_least=0, help="samples that are shown beside their nearest training items, with all samples' distances")
+    loss: bool = option(False, help="the training objective on held-out items")
 
 
 @final

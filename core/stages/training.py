@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..batches import Batches
@@ -18,7 +17,8 @@ from ..data import Items, Subset
 from ..errors import NonFiniteError, StoppedError, UserError
 from ..experiment import Training
 from ..files import write_text
-from ..noise import SeededNoise, permutation
+from ..heldout import heldout_losses
+from ..noise import permutation
 from ..pictures import loss_curve
 from ..training import Trainer, train_steps
 from ..workspace import Workspace
@@ -128,17 +128,17 @@ class TrainingRun:
 
     def validate(self, items: Items) -> float:
         """The objective of the averaged weights on the kept items, with the same noise every time."""
-        score = self.workspace.score_of(self.trainer.ema.network)
-        device, size, total = self.workspace.accelerator.device, self.settings.batch, 0.0
-        with torch.no_grad():
-            for draw in range(_VALIDATION_DRAWS):
-                for start in range(0, len(items), size):
-                    places = range(start, min(start + size, len(items)))
-                    noise = SeededNoise(self.workspace.seed, [draw * len(items) + i for i in places], "evaluation")
-                    batch = {key: value.to(device) for key, value in items.batch(places).items()}
-                    x0 = items.spec.scale(batch.pop("x"), noise if self.settings.dequantise else None)
-                    total += float(self.settings.objective.loss(score.given(**batch), x0, noise).sum())
-        return total / (_VALIDATION_DRAWS * len(items))
+        losses = heldout_losses(
+            self.settings.objective,
+            self.workspace.score_of(self.trainer.ema.network),
+            items,
+            seed=self.workspace.seed,
+            batch=self.settings.batch,
+            dequantise=self.settings.dequantise,
+            draws=_VALIDATION_DRAWS,
+            device=self.workspace.accelerator.device,
+        )
+        return float(losses.mean())
 
     def _keep_best(self, step: int, value: float) -> None:
         if self.best is None or value < self.best["validation"]:

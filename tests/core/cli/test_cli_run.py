@@ -13,6 +13,8 @@ from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 
+from scoresde.plugins.dataset.digits import Digits
+
 Command = Callable[..., Result]
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -89,6 +91,30 @@ def test_figures_of_the_samples_say_how_those_were_drawn(done: Command) -> None:
     assert found["classifier_top_probability_samples"]["protocol"]["samples"] == drawn
     assert found["class_balance_samples"]["protocol"]["samples"] == drawn
     assert "samples" not in found["class_balance_heldout"]["protocol"]
+
+
+def test_neighbours_and_the_held_out_loss(done: Command) -> None:
+    """The chosen weights have the validation loss that chose them, up to the items: the figure is of the test items."""
+    done("run", "small-digits.toml", "--set", "evaluation.neighbours=3", "--set", "evaluation.loss=true")
+    found = figures("runs/small-digits")
+    samples, heldout, loss = (found[name] for name in list(found)[-3:])
+    assert (samples["name"], heldout["name"]) == ("nearest_training_distance_samples", "nearest_training_distance_heldout")
+    train, test = load_digits_split()
+    drawn = array("runs/small-digits/samples.npz", "model_range").reshape(5, -1)
+    for entry, rows in ((samples, drawn), (heldout, test[:5])):
+        distances = np.sqrt(((rows[:, None] - train[None]) ** 2).sum(-1)).min(1)
+        assert entry["value"] == pytest.approx(distances.mean(), rel=1e-4)
+    assert samples["protocol"]["samples"] == found["evaluations_per_sample"]["protocol"]
+    assert (loss["name"], loss["protocol"]["n"], loss["protocol"]["draws"]) == ("heldout_loss", len(test), 4)
+    assert loss["value"] == pytest.approx(loss["protocol"]["weights"]["validation"], rel=0.1)
+    with Image.open("runs/small-digits/neighbours.png") as page:
+        assert page.width > 6 * 100  # a sample and five neighbours in a row
+
+
+def load_digits_split() -> tuple[np.ndarray, np.ndarray]:
+    """Training and test items, a row each, as the model sees them without dequantisation."""
+    parts = [Digits().open(split) for split in ("train", "test")]
+    return tuple(part.spec.scale(part.batch(range(len(part)))["x"]).flatten(1).numpy() for part in parts)
 
 
 def test_the_best_weights_in_validation_are_kept(done: Command) -> None:

@@ -109,11 +109,20 @@ def test_a_sampler_that_refuses_its_parts(base: str, loaded: Loads, refused: Ref
 
 
 def test_tables_that_need_sampling(base: str, loaded: Loads, refused: Refusals) -> None:
-    tables = '[conditioning]\nuse = "mask"\n[evaluation]\nclassifier = true\n'
-    assert loaded(base + tables + "[sampling]\n").evaluation.classifier is True
+    tables = '[conditioning]\nuse = "mask"\n[evaluation]\nclassifier = true\nneighbours = 4\n'
+    assert loaded(base + tables + "[sampling]\n").evaluation.neighbours == 4
     assert refused(base + tables) == [
         "exp.toml:12: [conditioning]: samples as [sampling] says, and that table is missing",
         "exp.toml:15: evaluation.classifier = true: judges the samples, and the table [sampling] is missing",
+        "exp.toml:16: evaluation.neighbours = 4: looks at the samples, and the table [sampling] is missing",
+    ]
+
+
+def test_the_held_out_loss_needs_an_objective(base: str, loaded: Loads, refused: Refusals) -> None:
+    table = "[evaluation]\nloss = true\n"
+    assert loaded(base + table + "[training]\nsteps = 1\n").evaluation.loss is True
+    assert refused(base + table) == [
+        "exp.toml:13: evaluation.loss = true: is the loss of the objective of [training], and that table is missing"
     ]
 
 
