@@ -66,7 +66,7 @@ class Mixture:
         """The law of x_0 given y = A x_0 + std z, for ``operator`` A (m, D) with independent rows and ``y`` (m,).
 
         With S_k = A C_k A^T + std^2 I and K_k = C_k A^T S_k^-1 its weights are w_k N(y; A m_k, S_k), normalised, its means
-        m_k + K_k (y - A m_k) and its covariances (I - K_k A) C_k (I - K_k A)^T + std^2 K_k K_k^T, a form that rounding leaves semi-definite.
+        m_k + K_k (y - A m_k) and its covariances (I - K_k A) C_k (I - K_k A)^T + std^2 K_k K_k^T, semi-definite in spite of rounding.
         """
         a, y = operator.to(self.means), y.to(self.means)
         spread = a @ self.covariances @ a.T + std**2 * torch.eye(len(a)).to(a)
