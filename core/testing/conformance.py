@@ -33,14 +33,17 @@ class Subject:
 
     @cached_property
     def sdes(self) -> list[SDE]:
-        """One SDE of every registered class that the component accepts, with its default options; the component itself if it is one.
+        """One SDE of every registered class that the component accepts, with its default options; the component itself if it is one, and
+        the first for a kind that takes none (data sets).
 
         Raises AssertionError where it accepts none.
         """
         if isinstance(self.component, SDE):
             return [self.component]
+        found: list[SDE] = [cls() for cls in self.classes("sde")]
+        if self.component.kind == "dataset":
+            return found[:1]
         needed = getattr(self.component, "needs", SDE)
-        found = [cls() for cls in self.classes("sde")]
         accepted = [sde for sde in found if isinstance(sde, needed)]
         assert accepted, f"none of the registered SDEs is a {needed.__name__}, which the component needs: nothing to measure"
         return accepted

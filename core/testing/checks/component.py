@@ -6,6 +6,7 @@ results. ``checks_by`` makes the checks of a kind from it.
 
 import copy
 import pickle
+import random
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,6 +99,12 @@ VALUE = (
 )
 
 
+def global_states() -> dict[str, bytes]:
+    """The random states that no component may touch, of torch, numpy and Python."""
+    states = {"torch": torch.random.get_rng_state().tolist(), "numpy": np.random.get_state(), "python": random.getstate()}
+    return {name: pickle.dumps(value) for name, value in states.items()}
+
+
 def _results(exercise: Exercise, subject: Subject, sde: SDE, x: Tensor, component: Component | None = None) -> list[Tensor]:
     """What the component gives for the streams of the first rows; a new noise each time."""
     results = list(exercise(subject.component if component is None else component, sde, x, seeded(len(x))))
@@ -131,8 +139,9 @@ def _random(exercise: Exercise, shape: tuple[int, ...], subject: Subject) -> Non
     for sde in subject.sdes:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            before, first = torch.random.get_rng_state(), _results(exercise, subject, sde, state(shape))
-            assert torch.equal(before, torch.random.get_rng_state()), "it changed torch's global random state"
+            before, first = global_states(), _results(exercise, subject, sde, state(shape))
+            changed = [name for name, value in global_states().items() if value != before[name]]
+            assert not changed, f"it changed {' and '.join(changed)}'s global random state"
             torch.manual_seed(1)
             assert _same(first, _results(exercise, subject, sde, state(shape))), "its answer depends on torch's global random state"
 
