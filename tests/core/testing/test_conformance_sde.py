@@ -13,7 +13,6 @@ from scoresde.core.testing.checks.component import checks_by
 from scoresde.plugins import VE, VP, SubVP
 from scoresde.registry import Registry
 
-
 BUILTIN = [VE, VE(sigma_min=0.002, sigma_max=80.0), VP, VP(beta_max=5.0), VP(levels=100), SubVP, SubVP(beta_max=5.0, levels=100)]
 
 
