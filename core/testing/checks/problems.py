@@ -39,4 +39,5 @@ def carried(law: Mixture, sde: LinearSDE, x: Tensor, t: float, s: float) -> Tens
     monotone map between the two marginals."""
     root = [(sde.alpha(time) ** 2 * law.variances[0] + sde.sigma(time) ** 2).sqrt() for time in (t, s)]
     centred = (x.flatten(1) - sde.alpha(t) * law.means[0]) @ law.bases[0]
-    return (sde.alpha(s) * law.means[0] + (centred * root[1] / root[0]) @ law.bases[0].T).reshape(x.shape)
+    there: Tensor = sde.alpha(s) * law.means[0] + (centred * root[1] / root[0]) @ law.bases[0].T
+    return there.reshape(x.shape)
