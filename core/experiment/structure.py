@@ -164,7 +164,7 @@ class Structure:
             self._invalid(place, f"the class {cls.__name__} has no options: it lacks @attrs.frozen(kw_only=True)")
         try:
             return options(cls)
-        except NameError as error:
+        except Exception as error:  # whatever a plugin's annotations raise
             self._invalid(place, f"the types of {cls.__name__}'s options cannot be read: {error}")
 
     def _made(self, node: Node, cls: type, values: Mapping[str, Any], sound: bool, base: Any = None) -> Any:
@@ -172,7 +172,7 @@ class Structure:
             raise RefusedError
         try:
             return cls(**values) if base is None else attrs.evolve(base, **values)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self._refuse(node, f"{node.name}: {_reason(error)}")
 
     def _all_known(self, table: Node, valid: Iterable[str], owner: str) -> bool:
