@@ -74,7 +74,7 @@ def problems(subject: Subject, modes: int, count: int) -> Iterator[Problem]:
     """A Gaussian, or a mixture of so many, under each SDE."""
     for sde, shape in zip(map(linear, subject.sdes), cycle(SHAPES), strict=False):
         law = mixture_problem(math.prod(shape), modes)
-        yield Problem(sde, law, draws(law.marginal(sde.alpha(sde.t_min), sde.sigma(sde.t_min)), shape, count))
+        yield Problem(sde, law, draws(law.marginal(float(sde.alpha(sde.t_min)), float(sde.sigma(sde.t_min))), shape, count))
 
 
 def _repeated(likelihood: Likelihood, problem: Problem, repeats: int) -> LogProb:
