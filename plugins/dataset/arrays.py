@@ -1,4 +1,4 @@
-"""Items of a numpy file: one array whose first axis counts the items.
+"""Items of a file in numpy's format (Harris et al., 2020): one array whose first axis counts the items.
 
 With ``levels`` the values are the whole numbers 0, ..., levels - 1, which the model sees in ``range`` (-1 to 1 if not given); without,
 they are used as they are, and a declared range must hold them. Without a test file, numpy's RandomState(0), whose numbers are fixed for

@@ -1,4 +1,5 @@
-"""Points drawn from a Gaussian mixture sum_k w_k N(m_k, C_k), whose law is known exactly under every linear SDE."""
+"""Points drawn from a Gaussian mixture sum_k w_k N(m_k, C_k) (Pearson, 1894), whose law is known exactly under every linear SDE: the SDE's
+kernels are Gaussian (Song et al., 2021, eq. 29)."""
 
 from typing import final
 

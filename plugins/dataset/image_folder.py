@@ -1,7 +1,7 @@
 """Pictures in a folder and its subfolders, resized so that the shorter side fits and cropped about the centre; 8 bits a channel.
 
-A picture is held out if SHA-256 of its path relative to the folder, read as a number in [0, 1), is below the test share: adding pictures
-moves no other one from one split to the other.
+A picture is held out if SHA-256 (FIPS 180-4, 2015) of its path relative to the folder, read as a number in [0, 1), is below the test
+share: adding pictures moves no other one from one split to the other.
 """
 
 import hashlib

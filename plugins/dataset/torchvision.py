@@ -1,4 +1,5 @@
-"""Data sets that torchvision keeps: MNIST, FashionMNIST, KMNIST, CIFAR-10, CIFAR-100 and SVHN, 8 bits a channel."""
+"""Data sets that torchvision keeps, 8 bits a channel: MNIST (LeCun et al., 1998), FashionMNIST (Xiao et al., 2017), KMNIST (Clanuwat et
+al., 2018), CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) and SVHN (Netzer et al., 2011)."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures in the plane from scikit-learn: two moons, two circles, and the swiss roll seen from its end.
+"""Figures in the plane from scikit-learn (Pedregosa et al., 2011): two moons, two circles, and the swiss roll seen from its end.
 
 Both coordinates are shifted and scaled so that the training points have mean 0 and variance 1.
 """
