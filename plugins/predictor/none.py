@@ -1,6 +1,7 @@
 """No prediction: the state passes unchanged, for samplers that only correct (annealed Langevin dynamics, Song & Ermon, 2019)."""
 
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Any, ClassVar, final
 
 import attrs
 from torch import Tensor
@@ -14,6 +15,10 @@ class NoPredictor(Predictor):
     """The identity (Song & Ermon, 2019, Algorithm 1, has correctors alone)."""
 
     name = "none"
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "order": "it is no solver: a corrector does all the work",
+        "distribution": "alone it leaves the prior's draws as they are",
+    }
 
     @property
     def evaluations(self) -> int | None:

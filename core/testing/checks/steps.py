@@ -1,0 +1,70 @@
+"""What the checks of several kinds ask of a single step: the law that it states, the times at which it looks, the ladder that it reads."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ...interfaces import Interval, Step
+from ...noise import Noise
+from ...reverse import Reverse
+from ...scalars import Scalar, broadcast
+from ...score import Score
+from ...sde import SDE
+from ..conformance import Subject
+from .component import seeded, state
+from .problems import gaussian_score, linear
+from .runs import Run, has_levels, with_levels
+
+_LIMIT = 5.0  # standard errors
+
+
+def assert_noise(step: Step, sde: SDE) -> None:
+    """x - mean has mean 0, and the standard deviation std where one is stated."""
+    rest = step.x - step.mean
+    size, off = rest.numel() ** 0.5, float(rest.mean())
+    assert abs(off) <= _LIMIT * float(rest.std()) / size + 1e-12, f"x - mean has mean {off:.2g}, not 0 ({sde.name})"
+    if step.std is None:
+        return
+    std = torch.as_tensor(broadcast(step.std, rest))
+    if not bool((std > 0).all()):
+        most = float(rest.abs().max())
+        assert float(std.abs().max()) == most == 0, f"std is {float(std.min()):.2g}, but x is off mean by {most:.2g} ({sde.name})"
+        return
+    ratio = float((rest / std).square().mean()) ** 0.5
+    assert abs(ratio - 1) < _LIMIT / (2**0.5 * size), f"x - mean has {ratio:.3g} times the standard deviation std ({sde.name})"
+
+
+def assert_times(run: Run, sde: SDE, x: Tensor, grid: Sequence[Interval]) -> None:
+    """The score is evaluated at times of the SDE alone."""
+    exact, times = gaussian_score(sde, x), list[float]()
+
+    def recorded(x: Tensor, t: Scalar) -> Tensor:
+        times.extend(t.tolist() if isinstance(t, Tensor) else [t])
+        out: Tensor = exact.network(x, t)
+        return out
+
+    where = f"from t = {grid[0].t:.4g} to {grid[-1].s:.4g} ({sde.name})"
+    try:
+        end = run(Reverse(sde, Score(sde, recorded, "score", time=None)), x, grid, seeded())
+    except (ArithmeticError, ValueError) as error:
+        raise AssertionError(f"a run {where} fails: {error}") from error
+    outside = [t for t in times if not 0 < t <= sde.t_max * (1 + 1e-12)]
+    assert not outside, f"a run {where} evaluates the score at t = {outside[0]:.4g}, outside 0 < t <= {sde.t_max:g}"
+    assert bool(torch.isfinite(end).all()), f"a run {where} ends at a state that is not finite"
+
+
+def assert_levels(subject: Subject, declared: bool, fact: str, result: Callable[[SDE, Tensor, Noise], Tensor]) -> None:
+    """Its results change with the levels of some SDE if, and only if, it declares so."""
+    changes = {}
+    for sde in filter(has_levels, map(linear, subject.sdes)):
+        one, other = (result(each, state((3,), torch.float64), seeded()) for each in (sde, with_levels(sde, sde.levels // 2)))
+        changes[sde.name] = float((one - other).abs().max())
+    assert changes, "of the SDEs that it accepts none has levels for an option: nothing to measure"
+    worst = max(changes, key=lambda name: changes[name])
+    if declared:
+        assert changes[worst] > 0, f"it declares {fact} = True, but half as many levels change its result by 0 under {', '.join(changes)}"
+    else:
+        assert changes[worst] == 0, (
+            f"it declares {fact} = False, but half as many levels change its result by {changes[worst]:.2g} ({worst})"
+        )
