@@ -51,8 +51,8 @@ class Step(NamedTuple):
 
 
 class LogProb(NamedTuple):
-    """Log-densities, one entry per sample: value and std_error (of its stochastic estimate; 0 if exact) in nats, the latent code
-    (shape of x), the solver's evaluations, and status (0 converged, 1 stopped at max_nfe)."""
+    """Log-densities, one entry per sample: value and std_error (of its stochastic estimate; 0 if exact, nan if not
+    known) in nats, the latent code (shape of x), the solver's evaluations, and status (0 converged, 1 stopped at max_nfe)."""
 
     value: Tensor
     std_error: Tensor
