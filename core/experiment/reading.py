@@ -83,15 +83,16 @@ def _base(extends: Node, path: Path) -> Path:
     return found
 
 
-def override_node(override: str, problems: list[Problem]) -> Node | None:
-    """The tree of one ``KEY=VALUE``; None where it is malformed, which is noted."""
+def override_node(override: str, problems: list[Problem], under: KeyPath = ()) -> Node | None:
+    """The tree of one ``KEY=VALUE``, whose key is one of this table; None where it is malformed, which is noted."""
     key, _, value = override.partition("=")
     path = _key_path(key) if "=" in override else None
     if path is None:
-        problems.append(Problem(Place(f"--set {override}"), "expected KEY=VALUE, such as sde.beta_max=15"))
+        example = "levels=100" if under else "sde.beta_max=15"
+        problems.append(Problem(Place(f"--set {override}"), f"expected KEY=VALUE, such as {example}"))
         return None
     nested: Any = _value(value)
-    for part in reversed(path):
+    for part in reversed((*under, *path)):
         nested = {part: nested}
     return Node.of(nested, Setting(override))
 
