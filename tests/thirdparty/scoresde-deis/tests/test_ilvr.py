@@ -7,11 +7,12 @@ import torch
 from scoresde_deis import DEIS, ILVR, Cosine
 
 from scoresde.core import Condition, LinearSDE, Mixture, Reverse, Step, sample
-from scoresde.core.testing import BatchNoise, Gaussian, ReplayNoise
+from scoresde.core.testing import BatchNoise, Gaussian, ReplayNoise, mixture_score
 from scoresde.registry import Registry
 
 BUILTIN = Registry.discover(only=())
 SDES: list[LinearSDE] = [*(BUILTIN.get("sde", name)() for name in ("ve", "vp", "sub_vp")), Cosine()]
+REVERSE_DIFFUSION = BUILTIN.get("predictor", "reverse_diffusion")()
 by_sde = pytest.mark.parametrize("sde", SDES, ids=lambda sde: sde.name)
 CASES = {  # items, options, the shape of their averages
     "picture": ((3, 8, 12), ILVR(factor=4), (3, 2, 3)),
@@ -140,6 +141,23 @@ def test_the_exact_posterior_of_independent_entries(shape: tuple[int, ...], ilvr
     step = projected(SDES[0], ilvr.condition(SDES[0], y, BatchNoise()), Step(mu, mu), 0.0, ReplayNoise([torch.zeros_like(y)]))
     assert torch.allclose(found.means, step.mean.reshape(1, -1), rtol=0, atol=1e-12)
     assert float((found.covariances.diagonal(dim1=1, dim2=2) - 0.25 * (1 - 1 / size)).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("sde", [SDES[1], SDES[3]], ids=lambda sde: sde.name)
+def test_bias_where_the_coarse_and_the_fine_are_correlated(sde: LinearSDE) -> None:
+    """Of u = (x_1 + x_2) / sqrt(2) and v = (x_1 - x_2) / sqrt(2), with unit variances and correlation rho, u = 1 is known. The posterior of
+    v is N(rho, 1 - rho^2); noising u anew at every time draws N(rho / (1 + sqrt(1 - rho^2)), (1 - rho^2) atanh(rho) / rho) in the limit."""
+    rho, count = 0.8, 4096
+    turn = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / math.sqrt(2)
+    pair = Mixture(torch.ones(1), torch.zeros(1, 2), (turn @ torch.tensor([[1.0, rho], [rho, 1.0]]).double() @ turn)[None])
+    condition = ILVR().condition(sde, torch.full((count, 1), 1 / math.sqrt(2)), BatchNoise())
+    x = sample(sde, mixture_score(sde, pair), shape=(count, 2), condition=condition, predictor=REVERSE_DIFFUSION, steps=800)
+    v = (x.double() @ turn)[:, 1]
+    limit = rho / (1 + math.sqrt(1 - rho**2)), (1 - rho**2) * math.atanh(rho) / rho
+    standard_errors = (limit[1] / count) ** 0.5, limit[1] * (2 / count) ** 0.5
+    for found, biased, exact, standard_error in zip((v.mean(), v.var()), limit, (rho, 1 - rho**2), standard_errors, strict=True):
+        assert abs(float(found) - biased) < 3.5 * standard_error
+        assert abs(float(found) - exact) > 10 * standard_error
 
 
 def test_refinement_may_end_early() -> None:
