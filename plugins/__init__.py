@@ -12,7 +12,10 @@ from .dataset.gaussian_mixture import GaussianMixtureData
 from .dataset.image_folder import ImageFolder
 from .dataset.torchvision import TorchVision
 from .dataset.toy import Toy
+from .grid.karras import Karras
+from .grid.log_snr import LogSNR
 from .grid.published import Published
+from .grid.quadratic import Quadratic
 from .grid.uniform import Uniform
 from .likelihood.probability_flow import ProbabilityFlow
 from .model.ddpm import DDPM
@@ -26,17 +29,26 @@ from .objective.ddpm import DDPMLoss
 from .objective.score_matching import ScoreMatching
 from .objective.sliced_score_matching import SlicedScoreMatching
 from .objective.smld import SMLD
+from .predictor.adams_bashforth import AdamsBashforth
 from .predictor.ancestral import Ancestral
+from .predictor.ddim import DDIM
+from .predictor.dpm_solver import DPMSolver
+from .predictor.dpmpp_2m import DPMpp2M
+from .predictor.dpmpp_3m import DPMpp3M
 from .predictor.euler_maruyama import EulerMaruyama
+from .predictor.heun import Heun
 from .predictor.none import NoPredictor
 from .predictor.ode import ODE
 from .predictor.reverse_diffusion import ReverseDiffusion
+from .predictor.sa_solver import SASolver
+from .predictor.unipc import UniPC
 from .sampler.predictor_corrector import PredictorCorrector
 from .sde.sub_vp import SubVP
 from .sde.ve import VE
 from .sde.vp import VP
 
 __all__ = [
+    "DDIM",
     "DDPM",
     "MLP",
     "NCSN",
@@ -44,18 +56,25 @@ __all__ = [
     "SMLD",
     "VE",
     "VP",
+    "AdamsBashforth",
     "Ancestral",
     "AnnealedLangevin",
     "Arrays",
     "DDPMLoss",
     "DDPMpp",
+    "DPMSolver",
+    "DPMpp2M",
+    "DPMpp3M",
     "Digits",
     "EulerMaruyama",
     "GaussianMixture",
     "GaussianMixtureData",
+    "Heun",
     "ImageFolder",
     "Inpainting",
+    "Karras",
     "Langevin",
+    "LogSNR",
     "NCSNpp",
     "NCSNv2",
     "NoCorrector",
@@ -63,12 +82,15 @@ __all__ = [
     "PredictorCorrector",
     "ProbabilityFlow",
     "Published",
+    "Quadratic",
     "ReverseDiffusion",
+    "SASolver",
     "ScoreMatching",
     "SlicedScoreMatching",
     "SubVP",
     "TorchVision",
     "Toy",
+    "UniPC",
     "Uniform",
     "components",
 ]
@@ -96,6 +118,14 @@ def components() -> list[type]:
         ReverseDiffusion,
         Ancestral,
         ODE,
+        DDIM,
+        Heun,
+        DPMSolver,
+        DPMpp2M,
+        DPMpp3M,
+        AdamsBashforth,
+        UniPC,
+        SASolver,
         NoPredictor,
         # corrector
         Langevin,
@@ -104,6 +134,9 @@ def components() -> list[type]:
         # sampler and grid
         PredictorCorrector,
         Uniform,
+        LogSNR,
+        Karras,
+        Quadratic,
         Published,
         # likelihood, conditioner, objective
         ProbabilityFlow,

@@ -1,0 +1,137 @@
+"""Linear multistep methods for the reverse process of a LinearSDE, whose linear part they solve exactly: what several predictors share.
+
+With lambda = log(alpha / sigma), half the log-SNR, the probability flow (Song et al., 2021, eq. 13) is linear but for what the network
+says, the noise eps or the denoised mean D (Lu et al., 2022, "DPM-Solver", eq. 3.4, and "DPM-Solver++", eq. 8): from t to s
+
+    noise      x_s = alpha_s / alpha_t x_t - alpha_s (integral of e^-lambda eps d lambda),
+    denoised   x_s = sigma_s / sigma_t x_t + sigma_s (integral of e^lambda D d lambda).
+
+The second form has a stochastic companion with the same marginals for every tau >= 0 (Xue et al., 2023, "SA-Solver", eq. 14):
+
+    x_s = sigma_s / sigma_t e^(-tau^2 h) x_t + sigma_s (1 + tau^2) (integral of e^(lambda - tau^2 (lambda_s - lambda)) D d lambda)
+          + sigma_s sqrt(1 - e^(-2 tau^2 h)) z,    h = lambda_s - lambda_t.
+
+Under the integral stands the polynomial in lambda through the latest values, so that every step is a sum
+
+    x_s = a x_t + sum_j w_j v_j + std z
+
+whose numbers depend on the grid alone: they are found before the loop, by Gauss-Legendre quadrature in float64.
+
+A step extrapolates by as many values as there are. The first one, with its single value, has order 1, which would bound every method's
+order of convergence by 2: so where a step had fewer values than it should, the next value, once it is known, corrects it
+(``Plan.corrections``). That bound is then 3.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from .interfaces import Interval, Step
+from .noise import Noise
+from .reverse import Reverse
+from .sde import LinearSDE
+
+Form: TypeAlias = Literal["noise", "denoised"]
+
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+
+
+class Update(NamedTuple):
+    """x_s = scale x_t + sum of weights values + std z, the latest value first."""
+
+    scale: float
+    weights: tuple[float, ...]
+    std: float = 0.0
+
+    def __call__(self, x: Tensor, values: Sequence[Tensor]) -> Tensor:
+        """The step without its noise."""
+        out = x * self.scale
+        for weight, value in zip(self.weights, values, strict=False):
+            out.add_(value, alpha=weight)
+        return out
+
+
+def update(sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: Form, tau: float = 0.0) -> Update:
+    """The step from t to s through the values at the times ``nodes``; ``tau`` (denoised form only) is 0 for the probability flow."""
+    first, last, places = half_log_snr(sde, t), half_log_snr(sde, s), [half_log_snr(sde, node) for node in nodes]
+    h, ratio = last - first, float(sde.alpha(s)) / float(sde.alpha(t))
+    points = first + h / 2 * (_POINTS + 1)
+    if form == "noise":
+        kernel = -ratio * float(sde.sigma(t)) * np.exp(first - points)
+        scale, std = ratio, 0.0
+    else:
+        rate = 1 + tau**2
+        kernel = float(sde.alpha(s)) * rate * np.exp(rate * (points - last))
+        scale = float(sde.sigma(s)) / float(sde.sigma(t)) * math.exp(-(tau**2) * h)
+        std = float(sde.sigma(s)) * math.sqrt(-math.expm1(-2 * tau**2 * h))
+    weights = [float(h / 2 * (_WEIGHTS * kernel * _lagrange(points, places, j)).sum()) for j in range(len(places))]
+    return Update(scale, tuple(weights), std)
+
+
+class Plan(NamedTuple):
+    """What the steps of a grid need of it: the step of every interval, a correction of it by the value at its end or None, and the index of
+    the first interval."""
+
+    form: Form
+    steps: list[Update]
+    corrections: list[Update | None]
+    first: int
+
+
+class History(NamedTuple):
+    """The plan, the values at the times before, the latest first; and where the last step is to be corrected, the state that it started
+    from, and the noise that it drew, if any."""
+
+    plan: Plan
+    values: tuple[Tensor, ...] = ()
+    start: Tensor | None = None
+    drawn: Tensor | None = None
+
+
+def begin(sde: LinearSDE, intervals: Sequence[Interval], order: int, form: Form, *, tau: float = 0.0, correct: bool = False) -> History:
+    """Steps through up to ``order`` values (Adams-Bashforth); with ``correct`` all of them are corrected through one more (Adams-Moulton),
+    else those that had fewer."""
+    steps, corrections = list[Update](), list[Update | None]()
+    for row, (t, s, _, _) in enumerate(intervals):
+        nodes = [interval.t for interval in intervals[max(0, row + 1 - order) : row + 1]][::-1]
+        steps.append(update(sde, t, s, nodes, form, tau))
+        corrected = (correct or len(nodes) < order) and row + 1 < len(intervals)
+        corrections.append(update(sde, t, s, [s, *nodes], form, tau) if corrected else None)
+    return History(Plan(form, steps, corrections, intervals[0].index))
+
+
+def advance(history: History, reverse: Reverse, x: Tensor, interval: Interval, noise: Noise) -> Step:
+    """One step, with the history as its state."""
+    plan, before, _, _ = history
+    row, score = interval.index - plan.first, reverse.score
+    values = (score.noise(x, interval.t) if plan.form == "noise" else score.denoised(x, interval.t), *before)
+    x = _corrected(history, x, values, row)
+    update, later = plan.steps[row], plan.corrections[row] is not None
+    mean = update(x, values)
+    after = Step(mean, mean, 0.0) if update.std == 0 else Step.draw(mean, update.std, noise)
+    drawn = after.x - mean if later and update.std > 0 else None
+    return after._replace(state=History(plan, values[: len(update.weights)], x if later else None, drawn))
+
+
+def _corrected(history: History, x: Tensor, values: Sequence[Tensor], row: int) -> Tensor:
+    """The state that the last step led to, found again with the value there; x where it stays as it is."""
+    if history.start is None:
+        return x
+    correction = history.plan.corrections[row - 1]
+    assert correction is not None
+    found = correction(history.start, values)
+    return found if history.drawn is None else found.add_(history.drawn)
+
+
+def half_log_snr(sde: LinearSDE, t: float) -> float:
+    """lambda = log(alpha / sigma)."""
+    return 0.5 * float(sde.log_snr(t))
+
+
+def _lagrange(points: Any, nodes: Sequence[float], own: int) -> Any:
+    """The Lagrange polynomial of one node at the points."""
+    factors = [(points - node) / (nodes[own] - node) for place, node in enumerate(nodes) if place != own]
+    return np.prod(factors, axis=0) if factors else np.ones_like(points)

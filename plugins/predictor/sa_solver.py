@@ -1,0 +1,42 @@
+"""SA-Solver, a stochastic Adams method (Xue et al., 2023, "SA-Solver", Algorithm 1, eqs. 14 to 18).
+
+Of the reverse processes with the marginals of the forward one, those with the noise tau times the paper's are solved by exponential Adams
+steps on the denoised mean, prediction and correction with the same noise (``scoresde.core.multistep``):
+
+    x_s = a x_t + sum_{j < order} w_j D_j + std z.
+
+tau = 1 is the reverse SDE (Song et al., 2021, eq. 6), 0 the probability flow.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, final
+
+import attrs
+from torch import Tensor
+
+from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
+from scoresde.core.multistep import History, advance, begin
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SASolver(Predictor):
+    """The stochastic Adams solver (Xue et al., 2023)."""
+
+    name = "sa_solver"
+    needs: ClassVar[type[Any]] = LinearSDE
+    projectable: ClassVar[bool] = False
+
+    order: int = option(3, at_least=1, at_most=4, help="values that a prediction goes through; its correction goes through one more")
+    tau: float = option(1.0, at_least=0, help="the noise, in units of the reverse SDE's; 0 for none")
+
+    @property
+    def ode_order(self) -> int | None:
+        return min(self.order + 1, 3) if self.tau == 0 else None
+
+    def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
+        assert isinstance(reverse.sde, LinearSDE)
+        return begin(reverse.sde, intervals, self.order, "denoised", tau=self.tau, correct=True)
+
+    def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
+        return advance(state, reverse, x, interval, noise)
