@@ -1,6 +1,7 @@
 """The command ``scoresde``.
 
-Exit status: 0 done, 2 wrong input, 3 stopped by a value that is not finite, 143 after SIGTERM or Ctrl-C in training, with the state saved.
+Exit status: 0 done, 1 a component that does not conform, 2 wrong input, 3 stopped by a value that is not finite, 143 after SIGTERM or
+Ctrl-C in training, with the state saved.
 """
 
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 
+from .conform import conform
 from .inspect import check, describe, experiments, plugins
 from .scaffold import new_plugin
 from .work import import_, likelihood, run, sample, train
@@ -53,5 +55,5 @@ def main() -> None:
     """
 
 
-for command in (run, train, sample, likelihood, import_, check, experiments, plugins, describe, new_plugin):
+for command in (run, train, sample, likelihood, import_, check, experiments, plugins, describe, conform, new_plugin):
     main.add_command(command)

@@ -6,8 +6,8 @@ A likelihood gives the log-density of the model that begins at the prior. With z
 
 A method may also make good what the flow leaves out at its ends: log p_T(z) for log prior(z), and log p_0(x / alpha) for log p_tmin(x):
 there are four exact values, hundredths of a nat apart, of which the nearest counts. The code is in closed form for a Gaussian; for a
-mixture it is the end of the flow at a tolerance far below the one asked for here. A stochastic estimate is held to the exact value by the mean of
-many, and its standard error to their spread.
+mixture it is the end of the flow at a tolerance far below the one asked for here. A stochastic estimate is held to the exact value by the
+mean of many, and its standard error to their spread.
 """
 
 import math
