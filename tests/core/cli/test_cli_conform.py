@@ -223,8 +223,8 @@ def test_a_kind_without_checks_is_one_line(scoresde: Command) -> None:
         ),
         (
             "projects = False",
-            'size: "attrs.No" = 1',
-            "{}: conditioner \"leaves\" cannot be made (AttributeError: module 'attrs' has no attribute 'No')",
+            "projects = False\n\n    def __attrs_post_init__(self):\n        raise RuntimeError('no good today')",
+            '{}: conditioner "leaves" cannot be made (RuntimeError: no good today)',
         ),
     ],
 )
