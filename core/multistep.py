@@ -17,9 +17,11 @@ Under the integral stands the polynomial in lambda through the latest values, so
 
 whose numbers depend on the grid alone: they are found before the loop, by Gauss-Legendre quadrature in float64.
 
-A step extrapolates by as many values as there are. The first one, with its single value, has order 1, which would bound every method's
-order of convergence by 2: so where a step had fewer values than it should, the next value, once it is known, corrects it
-(``Plan.corrections``). That bound is then 3.
+A step extrapolates through as many values as there are, but with noise through one alone where it is more than half as long again in
+lambda as the step before: values along a rough path say little that far ahead. The first one, with its single value, has order 1,
+which would bound every method's order of convergence by 2: so where a step had fewer values than it should, the next value, once it is
+known, corrects it (``Plan.corrections``). That bound is then 3, with so small a constant that methods of higher order keep theirs down to
+errors of 1e-7: where sampling starts, x is nearly noise, and the values hardly change.
 """
 
 import math
@@ -36,6 +38,7 @@ from .sde import LinearSDE
 
 Form: TypeAlias = Literal["noise", "denoised"]
 
+_LONGEST = 1.5  # of the step before, for a step that extrapolates with noise
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -49,7 +52,7 @@ class Update(NamedTuple):
     def __call__(self, x: Tensor, values: Sequence[Tensor]) -> Tensor:
         """The step without its noise."""
         out = x * self.scale
-        for weight, value in zip(self.weights, values, strict=False):
+        for weight, value in zip(self.weights, values[: len(self.weights)], strict=True):
             out.add_(value, alpha=weight)
         return out
 
@@ -73,9 +76,10 @@ def update(sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: For
 
 class Plan(NamedTuple):
     """What the steps of a grid need of it: the step of every interval, a correction of it by the value at its end or None, and the index of
-    the first interval."""
+    the first interval. ``kept`` values are remembered."""
 
     form: Form
+    kept: int
     steps: list[Update]
     corrections: list[Update | None]
     first: int
@@ -96,16 +100,28 @@ def begin(sde: LinearSDE, intervals: Sequence[Interval], order: int, form: Form,
     else those that had fewer."""
     steps, corrections = list[Update](), list[Update | None]()
     for row, (t, s, _, _) in enumerate(intervals):
-        nodes = [interval.t for interval in intervals[max(0, row + 1 - order) : row + 1]][::-1]
+        nodes = _nodes(sde, intervals[: row + 1], order, longest=math.inf if tau == 0 else _LONGEST)
         steps.append(update(sde, t, s, nodes, form, tau))
         corrected = (correct or len(nodes) < order) and row + 1 < len(intervals)
         corrections.append(update(sde, t, s, [s, *nodes], form, tau) if corrected else None)
-    return History(Plan(form, steps, corrections, intervals[0].index))
+    return History(Plan(form, order, steps, corrections, intervals[0].index))
+
+
+def _nodes(sde: LinearSDE, intervals: Sequence[Interval], order: int, longest: float) -> list[float]:
+    """The times of the values that the last of these steps extrapolates, the latest first."""
+    times = [interval.t for interval in intervals[-order:]][::-1]
+    if len(times) > 1:
+        here, after, before = (half_log_snr(sde, t) for t in (times[0], intervals[-1].s, times[1]))
+        if after - here > longest * (here - before):
+            return times[:1]
+    return times
 
 
 def advance(history: History, reverse: Reverse, x: Tensor, interval: Interval, noise: Noise) -> Step:
     """One step, with the history as its state."""
     plan, before, _, _ = history
+    if interval.s == interval.t:
+        return Step(x, x, 0.0, history)
     row, score = interval.index - plan.first, reverse.score
     values = (score.noise(x, interval.t) if plan.form == "noise" else score.denoised(x, interval.t), *before)
     x = _corrected(history, x, values, row)
@@ -113,7 +129,7 @@ def advance(history: History, reverse: Reverse, x: Tensor, interval: Interval, n
     mean = update(x, values)
     after = Step(mean, mean, 0.0) if update.std == 0 else Step.draw(mean, update.std, noise)
     drawn = after.x - mean if later and update.std > 0 else None
-    return after._replace(state=History(plan, values[: len(update.weights)], x if later else None, drawn))
+    return after._replace(state=History(plan, values[: plan.kept], x if later else None, drawn))
 
 
 def _corrected(history: History, x: Tensor, values: Sequence[Tensor], row: int) -> Tensor:

@@ -26,12 +26,12 @@ class AdamsBashforth(Predictor):
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
 
-    order: int = option(3, at_least=1, at_most=4, help="values that a step extrapolates; the first steps have fewer")
+    order: int = option(3, at_least=1, at_most=3, help="values that a step extrapolates; the first steps have fewer")
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")
 
     @property
     def ode_order(self) -> int | None:
-        return min(self.order, 3)
+        return self.order
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)

@@ -44,6 +44,8 @@ class Heun(Predictor):
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         sde, t, s = reverse.sde, interval.t, interval.s
         assert isinstance(sde, LinearSDE)
+        if s == t:
+            return Step(x, x, 0.0)
         first, last = _rho(sde, t), _rho(sde, s)
         raised = min(first * (1 + self._gamma(first, interval.count)), _rho(sde, sde.t_max))
         y = x * (1 / sde.alpha(t))

@@ -27,12 +27,12 @@ class SASolver(Predictor):
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
 
-    order: int = option(3, at_least=1, at_most=4, help="values that a prediction goes through; its correction goes through one more")
+    order: int = option(3, at_least=1, at_most=3, help="values that a prediction goes through; its correction goes through one more")
     tau: float = option(1.0, at_least=0, help="the noise, in units of the reverse SDE's; 0 for none")
 
     @property
     def ode_order(self) -> int | None:
-        return min(self.order + 1, 3) if self.tau == 0 else None
+        return self.order + 1 if self.tau == 0 else None
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)
