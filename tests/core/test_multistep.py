@@ -1,0 +1,73 @@
+"""Exponential Adams steps: exact where the values are polynomials in lambda, and in law where noise is added."""
+
+import math
+
+import pytest
+import torch
+from scipy.integrate import quad
+
+from scoresde.core import Interval, Reverse, Score
+from scoresde.core.multistep import advance, begin, half_log_snr, update
+from scoresde.core.testing import BatchNoise
+from scoresde.plugins.sde.sub_vp import SubVP
+from scoresde.plugins.sde.ve import VE
+from scoresde.plugins.sde.vp import VP
+
+by_sde = pytest.mark.parametrize("sde", [VE(), VP(), SubVP()], ids=lambda sde: sde.name)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@by_sde
+def test_noise_that_is_a_polynomial_in_lambda_is_followed_exactly(sde, count):
+    """x_s / alpha_s - x_t / alpha_t is minus the integral of e^-lambda times the polynomial."""
+    t, s, nodes = 0.5, 0.4, [0.5, 0.57, 0.61, 0.72][:count]
+
+    def polynomial(lam):
+        return 0.3 + sum(lam**power / (1 + power) for power in range(1, count))
+
+    step = update(sde, t, s, nodes, "noise")
+    values = [torch.full((1, 1), polynomial(half_log_snr(sde, node)), dtype=torch.float64) for node in nodes]
+    found = float(step(torch.full((1, 1), 1.7, dtype=torch.float64), values))
+    integral = quad(lambda lam: math.exp(-lam) * polynomial(lam), half_log_snr(sde, t), half_log_snr(sde, s), epsabs=1e-14)[0]
+    assert found == pytest.approx(sde.alpha(s) * (1.7 / sde.alpha(t) - integral), rel=1e-11)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0, 2.0])
+@by_sde
+def test_with_a_constant_denoised_mean_every_tau_has_the_marginal(sde, tau):
+    """x_t = alpha_t m + sigma_t z goes to alpha_s m + sigma_s z' in law: the mean exactly, and the variances add up."""
+    t, s, m = 0.6, 0.2, 0.8
+    step = update(sde, t, s, [t], "denoised", tau)
+    mean = step.scale * sde.alpha(t) * m + step.weights[0] * m
+    assert mean == pytest.approx(sde.alpha(s) * m, rel=1e-11)
+    assert (step.scale * sde.sigma(t)) ** 2 + step.std**2 == pytest.approx(sde.sigma(s) ** 2, rel=1e-12)
+
+
+def test_tau_of_one_is_the_reverse_sde():
+    """Ancestral sampling's variance: sigma_ts^2 sigma_s^2 / sigma_t^2, which is that of p(x_s | x_t, x_0)."""
+    sde = VP()
+    t, s = 0.6, 0.2
+    std = update(sde, t, s, [t], "denoised", 1.0).std
+    assert std == pytest.approx(sde.transition(t, s)[1] * sde.sigma(s) / sde.sigma(t), rel=1e-12)
+
+
+def test_a_correction_makes_the_step_again_with_its_noise():
+    """By hand: the second step starts from the first's beginning, the value at its end joined, and the same noise added."""
+    sde = VP()
+    reverse = Reverse(sde, Score(sde, lambda x, t: 0.3 * x, "denoised", time=None))
+    grid = [Interval(0.6, 0.5, 0, 2), Interval(0.5, 0.4, 1, 2)]
+    x = torch.tensor([[0.4, -1.0]], dtype=torch.float64)
+    history, noise = begin(sde, grid, 1, "denoised", tau=1.0, correct=True), BatchNoise(0)
+    first = advance(history, reverse, x, grid[0], noise)
+    second = advance(first.state, reverse, first.x, grid[1], noise)
+    drawn = first.x - first.mean
+    corrected = update(sde, 0.6, 0.5, [0.5, 0.6], "denoised", 1.0)(x, [0.3 * first.x, 0.3 * x]) + drawn
+    expected = update(sde, 0.5, 0.4, [0.5], "denoised", 1.0)(corrected, [0.3 * first.x])
+    torch.testing.assert_close(second.mean, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_long_step_with_noise_uses_one_value():
+    sde = VP()
+    grid = [Interval(0.6, 0.5, 0, 3), Interval(0.5, 0.4, 1, 3), Interval(0.4, 0.01, 2, 3)]
+    assert [len(step.weights) for step in begin(sde, grid, 3, "denoised", tau=1.0).plan.steps] == [1, 2, 1]
+    assert [len(step.weights) for step in begin(sde, grid, 3, "denoised").plan.steps] == [1, 2, 3]
