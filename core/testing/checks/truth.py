@@ -48,7 +48,7 @@ class Truth:
                 first, last = (share * self.sde.t_max for share in wrong.window)
                 inside = broadcast(((torch.as_tensor(t) >= first) & (torch.as_tensor(t) < last)).double(), x)
                 value = value + wrong.size * inside * (exact if wrong.direction == "score" else 1 / sigma)
-            return _converted(predicts, value, x, alpha, sigma)
+            return converted(predicts, value, x, alpha, sigma)
 
         return Score(self.sde, network, predicts, time=None if self.ladder is None else "level")
 
@@ -68,7 +68,7 @@ def draws_levels(objective: Objective, sde: SDE) -> bool:
     return bool(((levels - times).abs() < 1e-9).all())
 
 
-def _converted(predicts: Prediction, score: Tensor, x: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+def converted(predicts: Prediction, score: Tensor, x: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
     """What a network with this prediction gives: from E[z | x] = -sigma score and alpha E[x_0 | x] + sigma E[z | x] = x."""
     if predicts == "score":
         return score
