@@ -68,7 +68,7 @@ def check_frozen(subject: Subject) -> None:
     assert attrs.has(cls), f"{cls.__name__} lacks @attrs.frozen(kw_only=True)"
     for name in [field.name for field in attrs.fields(cls)] or ["anything"]:
         try:
-            setattr(component, name, None)
+            setattr(copy.copy(component), name, None)  # the others look at the component as it is
         except (attrs.exceptions.FrozenInstanceError, AttributeError):
             continue
         raise AssertionError(f"its field {name} can be set after it is made")
