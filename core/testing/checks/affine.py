@@ -18,10 +18,10 @@ from ...reverse import Reverse
 from ...sde import LinearSDE
 from ..problems import Gaussian
 from ..statistics import BatchNoise
-from .runs import Run
+from .runs import Run, kernel
 
 LINE = Gaussian(torch.tensor([0.7], dtype=torch.float64), 0.5)
-_SAMPLED = 16_384  # draws where a law cannot be carried exactly
+_SAMPLED = 4096  # draws where a law cannot be carried exactly
 
 
 @final
@@ -54,13 +54,24 @@ class Singles(Noise):
         raise NotAffineError
 
 
-def carried_law(run: Run, sde: LinearSDE, grid: Sequence[Interval]) -> tuple[float, float, float]:
+def law_error(run: Run, sde: LinearSDE, grid: Sequence[Interval], couples: bool) -> float:
+    """By how much the mean and the variance of a run on LINE are off together, in units of the exact law's; less five standard errors
+    where the law is sampled."""
+    mean, variance, doubt = carried_law(run, sde, grid, couples)
+    alpha, sigma = kernel(sde, grid[-1].s)
+    exact = alpha**2 * LINE.s**2 + sigma**2
+    off = abs(mean - alpha * float(LINE.mu)) / exact**0.5 + abs(variance / exact - 1) - 5 * doubt
+    return off if off >= 0 or math.isnan(off) else 0.0
+
+
+def carried_law(run: Run, sde: LinearSDE, grid: Sequence[Interval], couples: bool) -> tuple[float, float, float]:
     """(mean, variance, doubt) of a run on LINE from the exact law at its first time. The doubt is the relative standard error of the
-    variance: 0 where the run is linear, and otherwise that of many samples."""
+    variance: 0 where the run is affine, and otherwise that of many samples; those are taken where samples are coupled, for then each
+    answers to the others' numbers."""
     reverse, start = Reverse(sde, LINE.score(sde)), grid[0].t
     mean, variance = float(sde.alpha(start)) * float(LINE.mu), float(LINE.std(sde, start)) ** 2
     try:
-        a, c, square = _answers(run, reverse, grid)
+        a, c, square = _answers(run, reverse, grid, couples)
     except NotAffineError:
         noise = BatchNoise(2)
         x = mean + variance**0.5 * noise.normal((_SAMPLED, 1), dtype=torch.float64)
@@ -69,8 +80,10 @@ def carried_law(run: Run, sde: LinearSDE, grid: Sequence[Interval]) -> tuple[flo
     return a * mean + c, a**2 * variance + square, 0.0
 
 
-def _answers(run: Run, reverse: Reverse, grid: Sequence[Interval]) -> tuple[float, float, float]:
+def _answers(run: Run, reverse: Reverse, grid: Sequence[Interval], couples: bool) -> tuple[float, float, float]:
     """(a, c, sum of b_i^2). Raises NotAffineError where the last row does not answer as the others say."""
+    if couples:
+        raise NotAffineError
     counting, noise = Singles(), Singles()
     run(reverse, torch.zeros(1, 1, dtype=torch.float64), grid, counting)
     x = torch.zeros(len(counting.mixed) + 3, 1, dtype=torch.float64)

@@ -24,7 +24,7 @@ from ..statistics import BatchNoise
 from .component import checks_by, seeded, state
 from .problems import draws, gaussian, gaussian_score, linear
 from .runs import modes, modes_score
-from .steps import assert_levels, assert_noise
+from .steps import assert_levels, assert_noise, assert_shapes
 
 PAIRS = 2048
 SMALL = 0.02  # M of a step that is small
@@ -77,7 +77,9 @@ def exercise(corrector: Corrector, sde: SDE, x: Tensor, noise: Noise) -> Sequenc
     reverse = Reverse(sde, gaussian_score(sde, x))
     first = corrector.correct(reverse, x, 0.5 * sde.t_max, noise)
     second = corrector.correct(reverse, first.x, 0.5 * sde.t_max, noise)
-    return [first.x, first.mean, second.x]
+    results = [first.x, first.mean, second.x]
+    assert_shapes(results, x)
+    return results
 
 
 def problems(subject: Subject) -> Iterator[Problem]:

@@ -16,12 +16,14 @@ from .component import checks_by, seeded, state
 from .order import check_order
 from .problems import gaussian_score, linear
 from .runs import SHAPES, assert_drawn, ended, even, middle, published, uneven, walk, with_levels
-from .steps import assert_levels, assert_noise, assert_times
+from .steps import assert_levels, assert_noise, assert_shapes, assert_times
 
 
 def exercise(predictor: Predictor, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Tensor]:
     reverse = Reverse(sde, gaussian_score(sde, x))
-    return [result for step in walk(predictor, reverse, x, few(predictor, sde), noise) for result in (step.x, step.mean)]
+    results = [result for step in walk(predictor, reverse, x, few(predictor, sde), noise) for result in (step.x, step.mean)]
+    assert_shapes(results, x)
+    return results
 
 
 def few(predictor: Predictor, sde: SDE, count: int = 4) -> tuple[Interval, ...]:
@@ -127,9 +129,11 @@ def check_ladder(subject: Subject) -> None:
 def check_distribution(subject: Subject) -> None:
     """A deterministic method of first order takes more steps, and fewer samples, so that its error is below theirs; an adaptive one few."""
     predictor = subject.component
-    steps, count = (300, 512) if predictor.ode_order == 1 or predictor.steps_ladder else (150, 2048)
     if predictor.evaluations is None:
         steps, count = 20, 512
+    else:
+        more, count = (2, 512) if predictor.ode_order == 1 or predictor.steps_ladder else (1, 2048)
+        steps = more * 300 // (1 + predictor.evaluations)
     for sde in map(linear, subject.sdes):
         grid = even(sde, steps)
         if predictor.steps_ladder:

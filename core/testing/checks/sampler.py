@@ -7,18 +7,21 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ...experiment import components
 from ...interfaces import Condition, Interval, Sampler, Step
 from ...noise import Noise
 from ...reverse import Reverse
-from ...sde import SDE
+from ...sde import SDE, LinearSDE
 from ..conformance import Check, Subject
+from .affine import law_error
 from .component import checks_by, seeded, state
 from .problems import gaussian_score, linear
 from .runs import SHAPES, Run, assert_drawn, even, published, with_levels
-from .steps import assert_times
+from .steps import assert_shapes, assert_times
 
 FEWEST = 32  # levels of a ladder
 HELD = 0.25
+OFF = 0.25  # a method of first order is off by two thirds of this
 
 
 def grid_of(sampler: Sampler, sde: SDE, steps: int) -> tuple[SDE, tuple[Interval, ...]]:
@@ -50,17 +53,31 @@ def ended(sampler: Sampler, condition: Condition | None = None) -> Run:
 def exercise(sampler: Sampler, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Tensor]:
     sde, grid = grid_of(sampler, sde, 4)
     *_, last = sampler.sample(Reverse(sde, gaussian_score(sde, x)), Condition(), x, grid, noise)
+    assert_shapes([last.x, last.mean], x)
     return [last.x, last.mean]
 
 
-def check_distribution(subject: Subject) -> None:
-    """As many steps as a given number of evaluations allows; fewer of an adaptive method, which needs none."""
-    sampler = subject.component
-    each = (sampler.evaluations(100) or 0) / 100
+def many(subject: Subject) -> Iterator[tuple[LinearSDE, tuple[Interval, ...]]]:
+    """Under each SDE as many steps as a given number of evaluations allows; few of an adaptive method, which needs no more."""
+    each = (subject.component.evaluations(100) or 0) / 100
     steps = min(max(int(600 / each), 100), 300) if each else 20
-    for sde, grid in (grid_of(sampler, sde, steps) for sde in subject.sdes):
+    for one in subject.sdes:
+        sde, grid = grid_of(subject.component, one, steps)
+        yield linear(sde), grid
+
+
+def check_gaussian(subject: Subject) -> None:
+    sampler = subject.component
+    couples = any(getattr(part, "couples", False) for _, part in components(sampler))
+    for sde, grid in many(subject):
+        off = law_error(ended(sampler), sde, grid, couples)
+        assert off < OFF, f"mean and variance of Gaussian data are off by {off:.3g} of theirs after {len(grid)} steps under {sde.name}"
+
+
+def check_distribution(subject: Subject) -> None:
+    for sde, grid in many(subject):
         for shape in SHAPES:
-            assert_drawn(ended(sampler), linear(sde), shape, grid, 512)
+            assert_drawn(ended(subject.component), sde, shape, grid, 512)
 
 
 def check_evaluations(subject: Subject) -> None:
@@ -156,6 +173,7 @@ def check_projection(subject: Subject) -> None:
 
 CHECKS = (
     *checks_by(exercise),
+    Check("gaussian", check_gaussian, "the noise's variance is g^2 (t - s), or the transition's; the score has the factor g^2"),
     Check("distribution", check_distribution, "compare drift, noise and their times with the paper's, under one SDE after the other"),
     Check("evaluations", check_evaluations, "evaluations(steps) counts the score's calls of a whole run; None where they vary"),
     Check("times", check_times, "evaluate the score only at 0 < t <= t_max"),

@@ -19,6 +19,12 @@ from .runs import Run, has_levels, with_levels
 _LIMIT = 5.0  # standard errors
 
 
+def assert_shapes(results: Sequence[Tensor], x: Tensor) -> None:
+    """States keep the shape that they have."""
+    for result in results:
+        assert result.shape == x.shape, f"a state of shape {tuple(x.shape)} gave one of {tuple(result.shape)}"
+
+
 def assert_noise(step: Step, sde: SDE) -> None:
     """x - mean has mean 0, and the standard deviation std where one is stated."""
     rest = step.x - step.mean
