@@ -66,6 +66,24 @@ class DataSpec:
         low, high = self.range
         return ((x - low) / (high - low) * (self.levels - 1)).round().clamp(0, self.levels - 1).long()
 
+    def check(self, items: Tensor, first: int = 0) -> None:
+        """Raises ValueError, in one line, for the first value of stored items (B, *shape) that is not as declared; they are counted from
+        ``first`` on."""
+        if tuple(items.shape[1:]) != self.shape:
+            raise ValueError(f"items have the shape {tuple(items.shape[1:])}, declared is {self.shape}")
+        values = items.double()
+        good = values.isfinite()
+        declared = "a finite number"
+        if self.levels is not None:
+            good = good & (values >= 0) & (values <= self.levels - 1) & (values.floor() == values)
+            declared = f"one of the levels 0, ..., {self.levels - 1}"
+        elif self.range is not None:
+            good = good & (values >= self.range[0]) & (values <= self.range[1])
+            declared = f"a number in the range {self.range[0]:g} to {self.range[1]:g}"
+        if not bool(good.all()):
+            item, *place = (int(index) for index in (~good).nonzero()[0])
+            raise ValueError(f"item {first + item} holds {items[item][tuple(place)].item()!r} at {tuple(place)}; expected {declared}")
+
 
 class Items(ABC):
     """One split of a data set, read by position."""

@@ -34,7 +34,7 @@ def run(dry_run: bool, **options: Any) -> None:
         from ..plan import plan
         from ..runs import RunFolder
 
-        experiment, _, _ = _load(options)
+        experiment, _, _ = load_experiment(options)
         click.echo(plan(experiment, RunFolder(Path("runs") / experiment.experiment.name)))
         return
     _work(options, "run", ("train", "sample", "condition", "likelihood", "evaluate"))
@@ -99,14 +99,14 @@ def import_(checkpoint: Path, out: Path, **options: Any) -> None:
     from ..runs import RunFolder
     from ..workspace import Workspace
 
-    experiment, registry, _ = _load(options)
+    experiment, registry, _ = load_experiment(options)
     text = dumps(experiment, registry)
     folder = RunFolder.check(out, text, resume=False)
     import_checkpoint(Workspace(experiment, folder), checkpoint, lambda: folder.make(text, {"seed": experiment.experiment.seed}))
     click.echo(f"{out}: scoresde sample {out} draws from it, and scoresde train {out} --resume goes on with it")
 
 
-def _load(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
+def load_experiment(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
     """(experiment, registry, the folder of the run that was named). Files of ``--plugin`` become the experiment's own."""
     import attrs
 
@@ -127,13 +127,13 @@ def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
     from ..stages import prepare
     from ..workspace import Workspace
 
-    experiment, registry, origin = _load(options)
+    experiment, registry, origin = load_experiment(options)
     resume, out = options["resume"], options["out"]
     if out is None:
         out = Path("runs") / experiment.experiment.name if origin is None else origin if resume else free_folder(origin, command)
     text = dumps(experiment, registry)
     folder = RunFolder.check(out, text, resume=resume)
-    wanted, weights_from = _with_weights(experiment, _stages(experiment, command, stages), folder, origin, options["experiment"])
+    wanted, weights_from = with_weights(experiment, _stages(experiment, command, stages), folder, origin, options["experiment"])
     if folder.exists:
         _restore_threads(folder)
     workspace = Workspace(experiment, folder, weights_from=weights_from, quiet=options["quiet"])
@@ -142,8 +142,8 @@ def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
         prepare(workspace, left)
         folder.make(text, {"seed": experiment.experiment.seed}, weights_from)
     for stage in left:
-        _stage(workspace, stage)
-    _report(workspace)
+        run_stage(workspace, stage)
+    report(workspace)
 
 
 def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> list[str]:
@@ -163,7 +163,7 @@ def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> li
     return [stage for stage in stages if has[stage]]
 
 
-def _with_weights(
+def with_weights(
     experiment: "Experiment", stages: list[str], folder: "RunFolder", origin: Path | None, name: str
 ) -> tuple[list[str], Path | None]:
     """The stages, and the folder of the run whose weights they use; None for the weights that this run makes.
@@ -200,7 +200,7 @@ def _restore_threads(folder: "RunFolder") -> None:
         click.echo(f"warning: the run had torch {folder.facts['versions']['torch']}, here is {there}: last bits may differ", err=True)
 
 
-def _stage(workspace: "Workspace", name: str) -> None:
+def run_stage(workspace: "Workspace", name: str) -> None:
     from ..stages import conditional_stage, evaluation_stage, likelihood_stage, sampling_stage, training_stage
 
     stages: dict[str, Callable[[Workspace], Any]] = {
@@ -215,11 +215,13 @@ def _stage(workspace: "Workspace", name: str) -> None:
     workspace.folder.finish(name, time.monotonic() - start, figures or ())
 
 
-def _report(workspace: "Workspace") -> None:
+def report(workspace: "Workspace") -> None:
     """Says where everything is, and the figures."""
     from ..files import read_json
 
     for figure in read_json(workspace.folder / "results.json")["figures"]:
         error = f" ± {figure['std_error']:.2g}" if figure["std_error"] is not None else ""
-        click.echo(f"{figure['name']} = {figure['value']:.4g}{error}")
+        interval = figure["protocol"].get("interval_95")
+        within = "" if interval is None else f" (95 %: {interval[0]:.4g} to {interval[1]:.4g})"
+        click.echo(f"{figure['name']} = {figure['value']:.4g}{error}{within}")
     click.echo(f"{workspace.folder.path}: {', '.join(sorted(path.name for path in workspace.folder.path.iterdir()))}")

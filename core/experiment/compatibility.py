@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from ..component import Component
-from ..sde import SDE
+from ..sde import SDE, LinearSDE
 from .errors import Place, Problem
 from .schema import Experiment, options
 from .words import KeyPath, dotted, text
@@ -58,6 +58,10 @@ def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
             article = "an" if needs.__name__[0] in "AEIOU" else "a"
             why = f"{component.name} needs {article} {needs.__name__}; {text(experiment.sde.name)} is not one"
             yield Problem(locate((*path, "use")), f"{dotted(path)}: {why}")
+    likelihood, path = experiment.likelihood, ("likelihood", "dequantisation")
+    if likelihood is not None and likelihood.dequantisation != "uniform" and not isinstance(experiment.sde, LinearSDE):
+        why = f"needs a LinearSDE; {text(experiment.sde.name)} is not one"
+        yield Problem(locate(path), f"{dotted(path)} = {text(likelihood.dequantisation)}: {why}")
 
 
 def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

@@ -99,8 +99,18 @@ class LikelihoodTable:
 
     count: int | None = option(None, at_least=1, help="number of items; left out: all")
     split: Literal["train", "test"] = option("test", help="the items' split")
+    dequantisation: Literal["uniform", "truncated_normal"] = option(
+        "uniform", help="how data with levels become points: uniform in their bins, or as they stand at t_min (Zheng et al., 2023)"
+    )
     dequantisations: int = option(1, at_least=1, help="draws of the dequantisation noise per item")
+    bound: Literal["mean", "importance"] = option(
+        "mean", help="how draws are combined: the mean of their log-weights, or the logarithm of the mean weight (Burda et al., 2016)"
+    )
     method: Likelihood = component("probability_flow", inline=True, help="the method")
+
+    def __attrs_post_init__(self) -> None:
+        if self.bound == "importance" and self.dequantisations == 1:
+            raise ValueError('bound = "importance" is of several draws: it needs dequantisations >= 2')
 
 
 @final

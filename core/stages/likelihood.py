@@ -1,38 +1,32 @@
 """The likelihood stage: log-densities of data in nats, and bits per dimension where the data have levels.
 
-For data with levels the figure is the variational bound of uniform dequantisation, -(E_u log p(x) + D log((high - low) / levels)) /
-(D log 2); its standard error, over items, includes the dequantisation's and the divergence estimate's noise.
+For data with levels the figure is -B / (D log 2) with the bound B <= log P(k) of the item's probability (``core/dequantisation.py``).
+Each item has noise of its own for dequantisation and divergence, so the standard error of the mean over items includes both. The 95 %
+interval is mean +- q std_error with Student's q for the number of items.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import shutil
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..chunks import chunks
-from ..data import Items
-from ..errors import NonFiniteError
+from ..data import Items, Split
+from ..dequantisation import bin_width
+from ..errors import UserError
 from ..experiment import LikelihoodTable
-from ..interfaces import LogProb
 from ..noise import SeededNoise
 from ..pictures import density_map
-from ..reverse import Reverse
 from ..runs import digest
 from ..workspace import Workspace
+from .densities import Densities, Evaluator, diffused, log_densities, parts_folder
 from .sampling import model_range, save_array
 
 _MAP = 64
 _PICTURE_CHUNK = 1024
-
-
-class Densities(NamedTuple):
-    """Per item: log-density in nats (mean over dequantisations), latent code of the last one; and the mean evaluations per item."""
-
-    value: Tensor
-    latent: Tensor
-    evaluations: float
+_CHECKED = 1024  # items at a time
 
 
 def likelihood_stage(workspace: Workspace) -> list[dict[str, Any]]:
@@ -40,94 +34,74 @@ def likelihood_stage(workspace: Workspace) -> list[dict[str, Any]]:
     settings = workspace.experiment.likelihood
     assert settings is not None
     items = workspace.items(settings.split)
-    count = len(items) if settings.count is None else min(settings.count, len(items))
-    result = log_densities(workspace, settings, items, count)
-    save_array(workspace, "likelihood.npz", log_density=result.value, latent=result.latent)
+    result = log_densities(workspace, settings, items, counted(settings, items))
+    arrays = result._asdict()
+    if items.spec.levels is None:
+        del arrays["log_weights"]
+    else:
+        arrays["bits_per_dim"] = bits_per_dim(workspace, items, result.log_density)
+    save_array(workspace, "likelihood.npz", **arrays)
     if items.spec.shape == (2,):
         draw_map(workspace, settings, items)
-    return figures(workspace, settings, items, result)
+    found = figures(workspace, settings, items, result)
+    shutil.rmtree(parts_folder(workspace).parent)
+    return found
 
 
-def log_densities(workspace: Workspace, settings: LikelihoodTable, items: Items, count: int) -> Densities:
-    """Log-densities of the first ``count`` items, each dequantised afresh ``dequantisations`` times."""
-    rounds = []
-    with workspace.progress("likelihood", count * settings.dequantisations, "item") as progress:
-        evaluate = Evaluator(workspace, settings, progress.update)
-        for number in range(settings.dequantisations):
-            streams = [number * count + i for i in range(count)]
-            x = model_range(items, range(count), SeededNoise(workspace.seed, streams, "data"))
-            rounds.append(evaluate(x, streams))
-    values, latents, evaluations = zip(*rounds, strict=True)
-    return Densities(torch.stack(values).mean(0), latents[-1], float(torch.stack(evaluations).double().mean()))
+def check_likelihood(workspace: Workspace) -> None:
+    """Raises UserError where the items are not as declared, or the settings do not fit them."""
+    settings, name = workspace.experiment.likelihood, workspace.experiment.data.name
+    assert settings is not None
+    items = workspace.items(settings.split)
+    for key, default in (("dequantisation", "uniform"), ("dequantisations", 1), ("bound", "mean")):
+        if items.spec.levels is None and getattr(settings, key) != default:
+            raise UserError(f"likelihood.{key} = {getattr(settings, key)!r}: data {name!r} have no levels to dequantise: leave it out")
+    check_items(workspace, settings.split, range(counted(settings, items)))
 
 
-class Evaluator:
-    """Log-densities in chunks of the run's size, a short last one filled up with copies.
-
-    For a picture the chunks have at least 1,024 points, and one that the method gives up is nan.
-    """
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        settings: LikelihoodTable,
-        on_items: Callable[[int], object] = lambda count: None,
-        *,
-        picture: bool = False,
-    ) -> None:
-        self.method, self.seed, self.on_items, self.picture = settings.method, workspace.seed, on_items, picture
-        self.reverse = Reverse(workspace.experiment.sde, workspace.score())
-        chunk = workspace.experiment.run.chunk
-        self.chunk, self.device = max(chunk, _PICTURE_CHUNK) if picture else chunk, workspace.accelerator.device
-
-    def __call__(self, x: Tensor, streams: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """(log-densities (N,), latent codes, evaluations (N,)) of x (N, *) in the model's range, on the CPU."""
-        parts = []
-        for places, filled, kept in chunks(streams, self.chunk):
-            noise = SeededNoise(self.seed, filled, "likelihood")
-            which = f"items {places[0]} to {places[kept - 1]}"
-            result = self._log_prob(x[torch.as_tensor(places)].to(self.device), noise, which)
-            given_up = result.status != 0
-            if bool(given_up[:kept].any()) and not self.picture:
-                raise ArithmeticError(f"likelihood {self.method!r} stopped at its limit of evaluations: raise max_nfe or the tolerances")
-            value = torch.where(given_up, math.nan, result.value)
-            parts.append([part[:kept].cpu() for part in (value, result.latent, result.evaluations)])
-            self.on_items(kept)
-        value, latent, evaluations = (torch.cat(column) for column in zip(*parts, strict=True))
-        return value, latent, evaluations
-
-    def _log_prob(self, x: Tensor, noise: SeededNoise, which: str) -> LogProb:
+def check_items(workspace: Workspace, split: Split, places: range) -> None:
+    """Raises UserError where one of these items is not as the data declare."""
+    items = workspace.items(split)
+    for start in range(places.start, places.stop, _CHECKED):
         try:
-            result = self.method.log_prob(self.reverse, x, noise)
-        except FloatingPointError as error:
-            raise NonFiniteError(f"likelihood {self.method.name!r}, {which}: {error}") from error
-        if not bool(torch.isfinite(result.value).all()):
-            raise NonFiniteError(f"likelihood {self.method.name!r}, {which}: a log-density is not finite")
-        return result
+            items.spec.check(items.batch(range(start, min(start + _CHECKED, places.stop)))["x"], first=start)
+        except ValueError as error:
+            raise UserError(f"data {workspace.experiment.data.name!r}, {split} split: {error}") from error
+
+
+def counted(settings: LikelihoodTable, items: Items) -> int:
+    """How many items are evaluated."""
+    return len(items) if settings.count is None else min(settings.count, len(items))
+
+
+def bits_per_dim(workspace: Workspace, items: Items, log_density: Tensor) -> Tensor:
+    """Bits per dimension of data with levels from the mean log-densities over their bins."""
+    return -(log_density / items.spec.dimension + math.log(bin_width(items.spec, diffused(workspace)))) / math.log(2)
 
 
 def figures(workspace: Workspace, settings: LikelihoodTable, items: Items, result: Densities) -> list[dict[str, Any]]:
     """nats per item, and bits per dimension where the data have levels; each with its standard error over items and its protocol."""
-    spec, count = items.spec, len(result.value)
+    spec, count = items.spec, len(result.log_density)
     protocol = {
         "n": count,
         "split": settings.split,
         "data_digest": digest([items.batch(range(count))["x"]]),
         "method": repr(settings.method),
-        "dequantisation": f"uniform, {settings.dequantisations} draws an item" if spec.levels else "none",
+        "dequantisation": settings.dequantisation if spec.levels else "none",
+        "dequantisations": settings.dequantisations,
+        "bound": settings.bound,
         "levels": spec.levels,
         "range": spec.range,
         "t_min": workspace.experiment.sde.t_min,
-        "evaluations": result.evaluations,
+        "evaluations": float(result.evaluations.double().mean()) / settings.dequantisations,
         "seed": workspace.seed,
         "chunk": workspace.experiment.run.chunk,
         "weights": workspace.weights,
     }
-    found = [figure("log_density_nats", result.value, protocol)]
+    found = {"log_density_nats": result.log_density}
     if spec.levels is not None:
-        bits = -(result.value + spec.log_volume) / (spec.dimension * math.log(2))
-        found.append(figure("bits_per_dim", bits, protocol))
-    return found
+        found["bits_per_dim"] = bits_per_dim(workspace, items, result.log_density)
+    return [figure(name, values, {**protocol, "interval_95": interval(values)}) for name, values in found.items()]
 
 
 def figure(name: str, values: Tensor, protocol: dict[str, Any]) -> dict[str, Any]:
@@ -136,16 +110,32 @@ def figure(name: str, values: Tensor, protocol: dict[str, Any]) -> dict[str, Any
     return {"name": name, "value": float(values.mean()), "std_error": error, "protocol": protocol}
 
 
+def interval(values: Tensor) -> list[float] | None:
+    """The 95 % confidence interval of the mean, by Student's distribution; None for a single value."""
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    if len(values) < 2:
+        return None
+    mean, half = float(values.mean()), float(stdtrit(len(values) - 1, 0.975)) * float(values.std()) / math.sqrt(len(values))
+    return [mean - half, mean + half]
+
+
 def draw_map(workspace: Workspace, settings: LikelihoodTable, items: Items) -> None:
-    """likelihood.png: the log-density over the plane, with held-out points."""
+    """likelihood.png: the log-density over the plane, with held-out points; a point that the method gives up is left out."""
     points = model_range(items, range(min(len(items), 500)))
     low, high = points.amin(0), points.amax(0)
     margin = 0.25 * (high - low)
     low, high = low - margin, high + margin
     xs, ys = (torch.linspace(float(low[i]), float(high[i]), _MAP) for i in (0, 1))
     plane = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(-1, 2)
+    values = []
     with workspace.progress("likelihood map", len(plane), "point") as progress:
-        values, _, _ = Evaluator(workspace, settings, progress.update, picture=True)(plane, range(len(plane)))
+        evaluate = Evaluator(workspace, settings, gives_up=True)
+        for chunk in chunks(range(len(plane)), max(workspace.experiment.run.chunk, _PICTURE_CHUNK)):
+            noise = SeededNoise(workspace.seed, chunk.indices, "likelihood")
+            values.append(evaluate(plane[torch.as_tensor(chunk.places)], noise, chunk).value)
+            progress.update(chunk.kept)
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    if bool(values.isfinite().any()):
-        density_map(workspace.folder / "likelihood.png", values.reshape(_MAP, _MAP), extent, points)
+    field = torch.cat(values)
+    if bool(field.isfinite().any()):
+        density_map(workspace.folder / "likelihood.png", field.reshape(_MAP, _MAP), extent, points)

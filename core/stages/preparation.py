@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..errors import UserError
 from ..noise import SeededNoise
 from ..workspace import Workspace
+from .likelihood import check_likelihood
 from .sampling import model_range
 from .training import split_validation
 
@@ -23,6 +24,8 @@ def prepare(workspace: Workspace, stages: Sequence[str]) -> None:
         raise UserError(f'sampling.start = "uniform": data {experiment.data.name!r} have no range to start in; take "prior"')
     if "condition" in stages:
         _observe(workspace)
+    if "likelihood" in stages:
+        check_likelihood(workspace)
     if "train" not in stages:
         workspace.score()
         return

@@ -117,6 +117,16 @@ def test_a_method_that_needs_a_linear_sde_refuses_another(refused: Refused) -> N
     )  # fmt: skip
 
 
+def test_a_dequantisation_that_needs_a_linear_sde_refuses_another(refused: Refused) -> None:
+    Path("cubic.py").write_text(CUBIC, "utf-8")
+    using = ("--plugin", "cubic.py", "--set", "sde.use=cubic", "--set", "likelihood.dequantisation=truncated_normal")
+    (line,) = refused("run", "tiny.toml", *using)
+    assert line == (
+        '--set likelihood.dequantisation=truncated_normal: likelihood.dequantisation = "truncated_normal": needs a LinearSDE;'
+        ' "cubic" is not one'
+    )
+
+
 def test_a_projection_refuses_the_adaptive_ode(refused: Refused) -> None:
     (line,) = refused("run", "small-digits.toml", "--set", "sampling.predictor.use=ode")
     assert line == (
@@ -132,8 +142,8 @@ def test_a_plugin_that_failed_to_load_is_named_with_its_reason(refused: Refused,
         ' no predictor "broken-samplers:heun": Failed to load: '
     )
     assert "no good today" in line
-    (line,) = refused("run", "tiny.toml", "--set", "sampling.predictor.use=heun")
-    assert 'unknown predictor "heun"' in line
+    (line,) = refused("run", "tiny.toml", "--set", "sampling.predictor.use=milstein")
+    assert 'unknown predictor "milstein"' in line
     assert "no good today" in line
 
 

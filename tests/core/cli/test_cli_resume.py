@@ -54,7 +54,7 @@ def same_run(one: Path, other: str) -> None:
     for name in ("samples.npz", "inpainting.npz", "likelihood.npz"):
         with np.load(Path(one, name)) as first, np.load(Path(other, name)) as second:
             assert first.files == second.files
-            assert all((first[key] == second[key]).all() for key in first.files), name
+            assert all(np.array_equal(first[key], second[key], equal_nan=True) for key in first.files), name
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> None:
@@ -135,7 +135,7 @@ def test_a_stage_that_failed_is_done_again_and_the_others_are_not(
     done("run", "small-digits.toml", "--out", "cut", "--resume")
     same_run(straight, "cut")
     after = tree(Path("cut"))
-    kept = [name for name in before if name not in ("run.json", "results.json", "likelihood.npz")]
+    kept = [name for name in before if name not in ("run.json", "results.json") and not name.startswith("likelihood")]
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
