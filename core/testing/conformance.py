@@ -14,11 +14,14 @@ from functools import cached_property, partial, wraps
 from inspect import Parameter, Signature
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, final
 
+import attrs
+
 from scoresde.registry import Registry
 
 from ..component import Component
+from ..experiment import components
 from ..interfaces import KINDS
-from ..sde import SDE
+from ..sde import SDE, LinearSDE
 
 Status: TypeAlias = Literal["pass", "fail", "expected failure", "unexpected pass"]
 Test = TypeVar("Test", bound=Callable[..., object])
@@ -34,20 +37,19 @@ class Subject:
 
     @cached_property
     def sdes(self) -> list[SDE]:
-        """One SDE of every registered class that the component accepts, with its default options; the component itself if it is one, and
-        the first for a kind that takes none (data sets).
+        """One SDE of every registered class that the component and its parts accept, has no required options and is linear, so that the
+        answers are known exactly; the component itself if it is an SDE, and one alone for a kind that takes none (data sets).
 
-        Raises AssertionError where it accepts none.
+        Raises AssertionError where there is none.
         """
         if isinstance(self.component, SDE):
             return [self.component]
-        found: list[SDE] = [cls() for cls in self.classes("sde")]
-        if self.component.kind == "dataset":
-            return found[:1]
-        needed = getattr(self.component, "needs", SDE)
-        accepted = [sde for sde in found if isinstance(sde, needed)]
-        assert accepted, f"none of the registered SDEs is a {needed.__name__}, which the component needs: nothing to measure"
-        return accepted
+        needed = [LinearSDE, *(getattr(part, "needs", SDE) for _, part in components(self.component))]
+        classes = [cls for cls in self.classes("sde") if all(issubclass(cls, need) for need in needed)]
+        accepted = [cls() for cls in classes if all(field.default is not attrs.NOTHING for field in attrs.fields(cls))]
+        names = " and a ".join(sorted({need.__name__ for need in needed}))
+        assert accepted, f"none of the registered SDEs is a {names}, which the component and the exact problems need: nothing to measure"
+        return accepted[:1] if self.component.kind == "dataset" else accepted
 
     def classes(self, kind: str) -> list[type[Any]]:
         """The registered classes of a kind, each once, in the order of their names."""
@@ -142,6 +144,7 @@ class Examination:
         self.check, self.partners = check, partners
 
     def __call__(self, component: Component) -> None:
+        __tracebackhide__ = True
         import pytest
 
         outcome = examine(Subject(component, with_class(self.partners.registry, type(component))), self.check)
@@ -181,6 +184,7 @@ def _parametrized(test: Test, parameters: Sequence[Any]) -> Callable[..., None]:
 
 def _assert_complete(request: Any, component: Component) -> None:
     """All checks of the component's kind are collected with this test, and it expects failures of no others."""
+    __tracebackhide__ = True
     names = {check.name for check in checks_of(component.kind)}
     beside = [item.callspec.params for item in request.session.items if getattr(item, "function", None) is request.function]
     collected = {params["check"].check.name for params in beside if params["component"] is component and params["check"] is not None}

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import attrs
 import pytest
 
-from scoresde.core import Grid, Interval
+from scoresde.core import Corrector, Grid, Interval, Predictor
 from scoresde.core.interfaces import KINDS
 from scoresde.core.testing import Check, Subject, checks_of, conform, parametrize_with_checks
 from scoresde.core.testing import conformance as frame
@@ -117,12 +117,26 @@ def test_without_an_accepted_sde_nothing_is_measured():
     class JumpSDE:
         pass
 
-    class Needy:
-        kind = "predictor"
+    @attrs.frozen(kw_only=True)
+    class Needy(Predictor):
+        name = "needy"
         needs = JumpSDE
 
-    with pytest.raises(AssertionError, match=r"^none of the registered SDEs is a JumpSDE, which the component needs: nothing to measure$"):
-        Subject(Needy(), REGISTRY).sdes  # noqa: B018
+        def step(self, reverse, x, interval, state, noise):
+            raise NotImplementedError
+
+    @attrs.frozen(kw_only=True)
+    class Around(Corrector):
+        name = "around"
+        inside: Predictor = Needy()
+
+        def correct(self, reverse, x, t, noise):
+            raise NotImplementedError
+
+    message = r"^none of the registered SDEs is a JumpSDE and a LinearSDE.*, which the component and the exact problems need: "
+    for component in (Needy(), Around()):
+        with pytest.raises(AssertionError, match=message):
+            Subject(component, REGISTRY).sdes  # noqa: B018
 
 
 MODULE = """
