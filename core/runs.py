@@ -3,7 +3,8 @@
 experiment.toml    the resolved experiment          run.json       versions, seed, threads, what is done
 training.jsonl     the training log                 checkpoints/   the training state
 weights.*          the weights that the rest uses   results.json   every figure with its protocol
-samples.*, inpainting.*, likelihood.*, *.png        what the stages made
+samples.*, inpainting.*, likelihood.*, *.png        what the stages made; likelihood/ holds chunks until all are there
+latents.*, interpolation.*      what encode and interpolate made
 """
 
 import hashlib

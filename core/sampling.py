@@ -149,7 +149,7 @@ def sample(
             chunk=shape[0] if condition or how.get("inputs") else chunk,
             denoise=denoise,
             condition=(lambda places, noise: condition) if condition else None,
-            device=how.get("device", _device(score.network)),
+            device=how.get("device", network_device(score.network)),
         )
 
 
@@ -157,7 +157,7 @@ def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], *
     """The steps of a run with one batch of samples of this shape (B, *), to watch or to stop; otherwise as ``sample``."""
     score, sampler, intervals = _prepare(sde, network, how)
     noise = SeededNoise(how.get("seed", 0), range(shape[0]), "sample")
-    x = sde.prior_sample(shape, noise, device=how.get("device", _device(score.network)))
+    x = sde.prior_sample(shape, noise, device=how.get("device", network_device(score.network)))
     with evaluating(score.network):
         yield from trajectory(score, sampler, intervals, x, noise, how.get("condition"))
 
@@ -195,6 +195,6 @@ def as_score(sde: SDE, network: Callable[..., Tensor], predicts: Prediction, tim
     return network if isinstance(network, Score) else Score(sde, network, predicts, time, scale_input)
 
 
-def _device(network: object) -> torch.device | str:
+def network_device(network: object) -> torch.device | str:
     first = next(network.parameters(), None) if isinstance(network, nn.Module) else None
     return "cpu" if first is None else first.device

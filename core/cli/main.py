@@ -11,6 +11,7 @@ import click
 
 from .conform import conform
 from .inspect import check, describe, experiments, plugins
+from .latents import decode, encode, interpolate
 from .scaffold import new_plugin
 from .work import import_, likelihood, run, sample, train
 
@@ -55,5 +56,20 @@ def main() -> None:
     """
 
 
-for command in (run, train, sample, likelihood, import_, check, experiments, plugins, describe, conform, new_plugin):
+for command in (
+    run,
+    train,
+    sample,
+    likelihood,
+    encode,
+    decode,
+    interpolate,
+    import_,
+    check,
+    experiments,
+    plugins,
+    describe,
+    conform,
+    new_plugin,
+):
     main.add_command(command)

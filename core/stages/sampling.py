@@ -95,14 +95,14 @@ def _packed(value: Tensor) -> Any:
     return value.to(torch.uint8).numpy() if small else value.numpy()
 
 
-def show(workspace: Workspace, samples: Tensor, items: Items) -> None:
-    """samples.png: pictures as a grid; points as a scatter plot and series as lines, beside held-out data."""
-    path, spec = workspace.folder / "samples.png", items.spec
+def show(workspace: Workspace, samples: Tensor, items: Items, name: str = "samples", columns: int | None = None) -> None:
+    """NAME.png: pictures as a grid; points as a scatter plot and series as lines, beside held-out data."""
+    path, spec = workspace.folder / f"{name}.png", items.spec
     if spec.is_image:
-        image_grid(path, samples[:_SHOWN], spec)
+        image_grid(path, samples[:_SHOWN], spec, columns)
         return
     count = min(len(items), len(samples), _SCATTERED)
-    panels = [("samples", samples[:count]), ("held-out data", model_range(items, range(count)))]
+    panels = [(name, samples[:count]), ("held-out data", model_range(items, range(count)))]
     plot: Callable[..., object] = scatter if len(spec.shape) == 1 and spec.dimension < 8 else lines
     plot(path, panels)
 

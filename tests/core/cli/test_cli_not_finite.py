@@ -105,8 +105,8 @@ def test_a_solver_at_its_limit_stops_with_what_to_do(scoresde: Command) -> None:
     result = scoresde("run", "tiny.toml", "--set", "likelihood.max_nfe=8", "--set", "likelihood.rtol=1e-6", "--quiet")
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == (
-        "likelihood 'probability_flow', items 0 to 3: 4 of 4 stopped at the limit of evaluations of ProbabilityFlow(divergence='rademacher',"
-        " draws=1, rtol=1e-06, atol=0.01, max_nfe=8): raise max_nfe or the tolerances\n"
+        "likelihood 'probability_flow', items 0 to 3: 4 of 4 stopped at the limit of evaluations of"
+        " ProbabilityFlow(divergence='rademacher', draws=1, rtol=1e-06, atol=0.01, max_nfe=8): raise max_nfe or the tolerances\n"
     )
 
 
