@@ -28,16 +28,16 @@ class Use(NamedTuple):
 
 
 USES: Mapping[str, Use] = {
-    "conditioner": Use("conditioning.use", "mixture-2d", "noise=0.5"),
-    "corrector": Use("sampling.corrector.use", "mixture-2d", "share=0.2"),
+    "conditioner": Use("conditioning.use", "mixture-2d", "noise=0.2"),
+    "corrector": Use("sampling.corrector.use", "mixture-2d", "share=0.1"),
     "dataset": Use("data.use", "mixture-2d", "modes=3"),
     "grid": Use("sampling.grid.use", "mixture-2d", "power=3.0"),
-    "likelihood": Use("likelihood.use", "mixture-2d", "steps=200"),
+    "likelihood": Use("likelihood.use", "mixture-2d", "steps=80"),
     "model": Use("model.use", "moons", "depth=1"),
     "objective": Use("training.objective.use", "moons", "gamma=1.0"),
     "predictor": Use("sampling.predictor.use", "mixture-2d", "place=0.5"),
     "sampler": Use("sampling.use", "mixture-2d", "stochasticity=0.0"),
-    "sde": Use("sde.use", "mixture-2d", "log_snr_max=8.0"),
+    "sde": Use("sde.use", "mixture-2d", "beta_max=20.0"),
 }
 
 
