@@ -234,11 +234,14 @@ class Likelihood(Component):
 
     @abstractmethod
     def encode(self, reverse: Reverse, x: Tensor) -> Tensor:
-        """The latent code of x at t_max, shape of x."""
+        """The latent code of x at t_max, shape of x. Raises ArithmeticError, in one line, where it gives one up."""
 
     @abstractmethod
     def decode(self, reverse: Reverse, z: Tensor) -> Tensor:
-        """The sample with latent code z, shape of z; the inverse of ``encode``."""
+        """The sample with latent code z, shape of z; the inverse of ``encode``, with the same errors."""
+
+    def check(self, sde: SDE, dtype: torch.dtype) -> None:
+        """Raises ValueError, in one line, where its options ask for more than a score of this ``dtype`` can give."""
 
 
 class Objective(Component):

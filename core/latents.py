@@ -49,7 +49,8 @@ class How(TypedDict, total=False):
 def encode(sde: SDE, network: Callable[..., Tensor], x: Tensor, **how: Unpack[How]) -> Tensor:
     """The latent codes at sde.t_max of x (B, *) in the model's range, of the shape and dtype of x, on the CPU.
 
-    Raises ValueError where the condition is more than guidance, which no flow carries; ArithmeticError where the solver gives an item up.
+    Raises ValueError where the condition is more than guidance, which no flow carries, or the method asks for more than the network's dtype
+    holds; ArithmeticError where the solver gives an item up.
     """
     return _run("encode", sde, network, x, how)
 
@@ -115,7 +116,8 @@ def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[...
     _check_invertible(condition)
     coupled = "condition" in how  # a condition's tensors have the batch's rows
     device = how.get("device", network_device(score.network))
-    method = how["method"] if "method" in how else builtin("likelihood", "probability_flow")
+    method: Likelihood = how["method"] if "method" in how else builtin("likelihood", "probability_flow")
+    method.check(sde, torch.float64 if score.dtype is None else score.dtype)
 
     def given(places: list[int]) -> Score:
         rows = {key: value[torch.as_tensor(places)].to(device) for key, value in inputs.items()}

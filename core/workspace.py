@@ -18,6 +18,8 @@ from .progress import Progress
 from .runs import RunFolder, digest
 from .score import Score
 
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @final
 class Workspace:
@@ -84,8 +86,14 @@ class Workspace:
         network = self.build()
         load_weights(network, read_tensors(path), path)
         network.to(self.accelerator.device).eval().requires_grad_(False)
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.experiment.run.precision)
+        dtype = _HALF.get(self.experiment.run.precision)
         return self.score_of(network if dtype is None else Autocast(network, self.accelerator.device.type, dtype))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That in which the score computes: the network's, or float64, as of an exact score, where it has no parameters."""
+        dtype = _HALF.get(self.experiment.run.precision) or self.score_of(self.build()).dtype
+        return torch.float64 if dtype is None else dtype
 
     def progress(self, what: str, total: int, unit: str, done: int = 0) -> Progress:
         return Progress(what, total, unit=unit, done=done, quiet=self.quiet)

@@ -113,6 +113,8 @@ def _work(options: dict[str, Any], command: str, given: dict[str, Any], checked:
     from ..experiment import dumps
     from ..runs import RunFolder, free_folder
     from ..stages import prepare
+    from ..stages.latents import method_of
+    from ..stages.likelihood import check_method
     from ..workspace import Workspace
 
     experiment, registry, origin = load_experiment(options)
@@ -123,6 +125,7 @@ def _work(options: dict[str, Any], command: str, given: dict[str, Any], checked:
     wanted, weights_from = with_weights(experiment, [command], folder, origin, options["experiment"])
     workspace = Workspace(experiment, folder, weights_from=weights_from, quiet=options["quiet"])
     prepare(workspace, wanted)
+    check_method(workspace, method_of(workspace))
     work = checked(workspace)
     folder.make(text, {"seed": experiment.experiment.seed, command: given}, weights_from)
     for stage in wanted[:-1]:

@@ -17,6 +17,7 @@ from ..data import Items, Split
 from ..dequantisation import bin_width
 from ..errors import UserError
 from ..experiment import LikelihoodTable
+from ..interfaces import Likelihood
 from ..noise import SeededNoise
 from ..pictures import density_map
 from ..runs import digest
@@ -49,14 +50,23 @@ def likelihood_stage(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def check_likelihood(workspace: Workspace) -> None:
-    """Raises UserError where the items are not as declared, or the settings do not fit them."""
+    """Raises UserError where the items are not as declared, or the settings do not fit them or the network."""
     settings, name = workspace.experiment.likelihood, workspace.experiment.data.name
     assert settings is not None
+    check_method(workspace, settings.method)
     items = workspace.items(settings.split)
     for key, default in (("dequantisation", "uniform"), ("dequantisations", 1), ("bound", "mean")):
         if items.spec.levels is None and getattr(settings, key) != default:
             raise UserError(f"likelihood.{key} = {getattr(settings, key)!r}: data {name!r} have no levels to dequantise: leave it out")
     check_items(workspace, settings.split, range(counted(settings, items)))
+
+
+def check_method(workspace: Workspace, method: Likelihood) -> None:
+    """Raises UserError where the method asks for more than the network's numbers hold."""
+    try:
+        method.check(workspace.experiment.sde, workspace.dtype)
+    except ValueError as error:
+        raise UserError(f"likelihood {method.name!r}: {error}") from error
 
 
 def check_items(workspace: Workspace, split: Split, places: range) -> None:

@@ -70,8 +70,12 @@ class Noisy(Likelihood):
         value = noise.normal_like(x).double().flatten(1).sum(1)
         return LogProb(value, torch.full_like(value, 0.5), x, torch.full((len(x),), 300), torch.zeros(len(x)))
 
+    def check(self, sde, dtype):
+        if dtype != torch.float64:
+            raise ValueError(f"needs float64, and {sde.name}'s score has {dtype}")
+
     def encode(self, reverse, x):
-        return x
+        raise ArithmeticError("gave up")
 
     def decode(self, reverse, z):
         return z
@@ -286,6 +290,24 @@ def test_settings_that_do_not_fit_the_data_are_refused(refused: Refused, done: C
         ]
     (line,) = refused("likelihood", "levels.toml", *settings("likelihood.bound=importance"))
     assert line.endswith('likelihood: bound = "importance" is of several draws: it needs dequantisations >= 2')
+
+
+def test_a_method_that_asks_for_more_than_the_network_holds_is_refused(refused: Refused, done: Command) -> None:
+    done("train", "tiny.toml")
+    text = Path("tiny.toml").read_text().replace("rtol = 1e-2\natol = 1e-2\n", 'use = "noisy"\n')
+    Path("noisy.toml").write_text(text, "utf-8")
+    (line,) = refused("run", "noisy.toml", "--plugin", "noisy.py", "--out", "there")
+    assert line == "likelihood 'noisy': needs float64, and vp's score has torch.float32"
+    (line,) = refused("run", "noisy.toml", "--plugin", "noisy.py", "--out", "there", *settings("run.precision=bf16"))
+    assert line == "likelihood 'noisy': needs float64, and vp's score has torch.bfloat16"
+
+
+def test_codes_that_the_method_gives_up_are_one_line_with_status_3(scoresde: Command) -> None:
+    text = Path("levels.toml").read_text().replace('divergence = "exact"', 'use = "noisy"')
+    Path("levels.toml").write_text(text, "utf-8")
+    result = scoresde("encode", "levels.toml", "--plugin", "noisy.py", "--quiet")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == "encode by 'noisy', items 0 to 3: gave up\n"
 
 
 @pytest.mark.parametrize(
