@@ -31,7 +31,8 @@ def plan(experiment: Experiment, folder: RunFolder) -> str:
     if experiment.likelihood is not None:
         settings_l = experiment.likelihood
         count = len(workspace.items(settings_l.split)) if settings_l.count is None else settings_l.count
-        lines.append(f"likelihood: {count} items by {settings_l.method.name}; the solver decides how many evaluations")
+        draws = f", {settings_l.dequantisations} draws each," if settings_l.dequantisations > 1 else ""
+        lines.append(f"likelihood: {count} items{draws} by {settings_l.method.name}; the solver decides how many evaluations")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """The command ``scoresde``.
 
 Exit status: 0 done, 1 a component that does not conform, 2 wrong input, 3 stopped by a value that is not finite, 143 after SIGTERM or
-Ctrl-C in training, with the state saved.
+Ctrl-C in training or likelihoods, with the state saved.
 """
 
 import sys
