@@ -228,6 +228,11 @@ class Likelihood(Component):
     kind = "likelihood"
     needs: ClassVar[type[Any]] = SDE
 
+    @property
+    def corrects_start(self) -> bool:
+        """Whether x stands at time 0 for ``log_prob``, and not at sde.t_min."""
+        return False
+
     @abstractmethod
     def log_prob(self, reverse: Reverse, x: Tensor, noise: Noise) -> LogProb:
         """log p of x (B, *), which stands at sde.t_min, in nats, with x's latent code."""

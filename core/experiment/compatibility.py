@@ -16,7 +16,7 @@ Locate: TypeAlias = Callable[[KeyPath], Place]
 
 def problems(experiment: Experiment, locate: Locate) -> list[Problem]:
     """A table that needs another one, or a component more of the SDE than it has; or else a grid or a sampler that refuses the others."""
-    found = [*_tables(experiment, locate), *_needs(experiment, locate)]
+    found = [*_tables(experiment, locate), *_needs(experiment, locate), *_dequantisation(experiment, locate)]
     return found or list(_sampling(experiment, locate))
 
 
@@ -58,10 +58,18 @@ def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
             article = "an" if needs.__name__[0] in "AEIOU" else "a"
             why = f"{component.name} needs {article} {needs.__name__}; {text(experiment.sde.name)} is not one"
             yield Problem(locate((*path, "use")), f"{dotted(path)}: {why}")
+
+
+def _dequantisation(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     likelihood, path = experiment.likelihood, ("likelihood", "dequantisation")
-    if likelihood is not None and likelihood.dequantisation != "uniform" and not isinstance(experiment.sde, LinearSDE):
-        why = f"needs a LinearSDE; {text(experiment.sde.name)} is not one"
-        yield Problem(locate(path), f"{dotted(path)} = {text(likelihood.dequantisation)}: {why}")
+    if likelihood is None or likelihood.dequantisation == "uniform":
+        return
+    setting = f"{dotted(path)} = {text(likelihood.dequantisation)}"
+    if not isinstance(experiment.sde, LinearSDE):
+        yield Problem(locate(path), f"{setting}: needs a LinearSDE; {text(experiment.sde.name)} is not one")
+    if likelihood.method.corrects_start:
+        why = f"gives points as they stand at t_min, and {likelihood.method.name} is set to take points at time 0"
+        yield Problem(locate(path), f'{setting}: {why}: take "uniform", or the other setting')
 
 
 def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

@@ -97,12 +97,12 @@ class Evaluator:
         except FloatingPointError as error:
             raise NonFiniteError(f"{name}: {error}") from error
         result = LogProb(*(column[: chunk.kept].cpu() for column in result))
-        if not bool(torch.isfinite(result.value).all()):
-            raise NonFiniteError(f"{name}: a log-density is not finite")
         given_up = result.status != 0
         if bool(given_up.any()) and not self.gives_up:
             many = f"{int(given_up.sum())} of {chunk.kept}"
             raise ArithmeticError(f"{name}: {many} stopped at the limit of evaluations of {self.method!r}: raise max_nfe or the tolerances")
+        if not bool((torch.isfinite(result.value) | given_up).all()):
+            raise NonFiniteError(f"{name}: a log-density is not finite")
         return result._replace(value=torch.where(given_up, math.nan, result.value))
 
 

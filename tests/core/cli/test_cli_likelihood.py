@@ -65,6 +65,11 @@ scoresde_api = 1
 @attrs.frozen(kw_only=True)
 class Noisy(Likelihood):
     name = "noisy"
+    at_zero: bool = attrs.field(default=False)
+
+    @property
+    def corrects_start(self):
+        return self.at_zero
 
     def log_prob(self, reverse, x, noise):
         value = noise.normal_like(x).double().flatten(1).sum(1)
@@ -300,6 +305,20 @@ def test_a_method_that_asks_for_more_than_the_network_holds_is_refused(refused: 
     assert line == "likelihood 'noisy': needs float64, and vp's score has torch.float32"
     (line,) = refused("run", "noisy.toml", "--plugin", "noisy.py", "--out", "there", *settings("run.precision=bf16"))
     assert line == "likelihood 'noisy': needs float64, and vp's score has torch.bfloat16"
+
+
+def test_points_at_t_min_are_not_given_to_a_method_that_takes_them_at_0(refused: Refused) -> None:
+    text = (
+        Path("levels.toml")
+        .read_text()
+        .replace('divergence = "exact"', 'use = "noisy"\nat_zero = true\ndequantisation = "truncated_normal"')
+    )
+    Path("levels.toml").write_text(text, "utf-8")
+    (line,) = refused("likelihood", "levels.toml", "--plugin", "noisy.py")
+    assert line == (
+        'levels.toml:24: likelihood.dequantisation = "truncated_normal": gives points as they stand at t_min, and noisy is set to take'
+        ' points at time 0: take "uniform", or the other setting'
+    )
 
 
 def test_codes_that_the_method_gives_up_are_one_line_with_status_3(scoresde: Command) -> None:
