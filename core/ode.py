@@ -55,13 +55,14 @@ def solve(
     atol: float,
     max_evaluations: int,
     stops: Sequence[float] = (),
+    time: Callable[[float], float] = float,
 ) -> Solution:
     """Integrates dy/dt = f(t, y) for a batch of independent systems.
 
     ``f`` takes t (B,) float64 and y (B, n) and gives (B, n); ``y`` is the state at ``start``; ``end`` may lie on either side, and
     the ``stops``, where the state is wanted as well, between them. A
     sample that has not arrived after ``max_evaluations`` evaluations is returned where it is, with status 1. Raises
-    FloatingPointError, with the time, where an evaluation is not finite.
+    FloatingPointError, with what ``time`` makes of t, where an evaluation is not finite.
     """
     direction = 1.0 if end >= start else -1.0
     t = torch.full((len(y),), start, dtype=torch.float64, device=y.device)
@@ -77,7 +78,8 @@ def solve(
         step = torch.where(active, torch.minimum(h, remaining), 0.0)
         candidate, slopes, error = _attempt(f, t, y, k1, direction * step, rtol, atol)
         if not bool(torch.isfinite(error).all()):
-            raise FloatingPointError(f"the ODE's right-hand side is not finite near t = {float(t[~torch.isfinite(error)][0]):.6g}")
+            where = time(float(t[~torch.isfinite(error)][0]))
+            raise FloatingPointError(f"the ODE's right-hand side is not finite near t = {where:.6g}")
         accepted = active & (error < 1)
         _keep(at, stops, t, direction * step, y, slopes, accepted)
         t = torch.where(accepted, torch.where(step >= remaining, end, t + direction * step), t)

@@ -25,11 +25,12 @@ Field = Callable[[Tensor, Tensor], Tensor]
 
 
 class Coordinates(NamedTuple):
-    """The ODE in the coordinates that it is solved in: the ``field`` (phi (B,), y (B, *)) -> dy / d phi, ``clock`` from t to phi, and
-    ``scale``, n(t)."""
+    """The ODE in the coordinates that it is solved in: the ``field`` (phi (B,), y (B, *)) -> dy / d phi, ``clock`` from t to phi, ``time``
+    back, and ``scale``, n(t)."""
 
     field: Field
     clock: Callable[[float], float]
+    time: Callable[[float], float]
     scale: Callable[[float], float]
 
 
@@ -37,7 +38,7 @@ def coordinates(reverse: Reverse) -> Coordinates:
     """Those of the angle for a LinearSDE, and t and x for any other."""
     sde = reverse.sde
     if not isinstance(sde, LinearSDE):
-        return Coordinates(lambda t, y: reverse.ode_drift(y, t), lambda t: t, lambda t: 1.0)
+        return Coordinates(lambda t, y: reverse.ode_drift(y, t), float, float, lambda t: 1.0)
     linear = sde
 
     def field(phi: Tensor, y: Tensor) -> Tensor:
@@ -50,6 +51,7 @@ def coordinates(reverse: Reverse) -> Coordinates:
     return Coordinates(
         field,
         lambda t: math.atan2(float(linear.sigma(t)), float(linear.alpha(t))),
+        lambda phi: float(linear.time(-2 * math.log(math.tan(phi)))),
         lambda t: math.hypot(float(linear.alpha(t)), float(linear.sigma(t))),
     )
 
@@ -74,14 +76,24 @@ def path(
     stops: Sequence[float] = (),
 ) -> Path:
     """Carries x (B, *) along the flow from time ``start`` to ``end``, with a float64 state; ``stops`` are values of phi."""
-    field, clock, scale = coordinates(reverse)
+    field, clock, time, scale = coordinates(reverse)
 
     def derivative(phi: Tensor, y: Tensor) -> Tensor:
         return field(phi, y.reshape(x.shape)).reshape(y.shape)
 
     y = x.double().flatten(1) / scale(start)
     with torch.no_grad():
-        solution = solve(derivative, y, clock(start), clock(end), rtol=rtol, atol=atol, max_evaluations=max_evaluations, stops=stops)
+        solution = solve(
+            derivative,
+            y,
+            clock(start),
+            clock(end),
+            rtol=rtol,
+            atol=atol,
+            max_evaluations=max_evaluations,
+            stops=stops,
+            time=time,
+        )
     return Path((solution.y * scale(end)).reshape(x.shape), solution.at.reshape(-1, *x.shape), solution)
 
 

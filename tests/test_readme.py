@@ -107,7 +107,7 @@ def test_its_commands_work_in_their_order(folder: Path) -> None:
 
 
 def test_its_component_is_described(folder: Path) -> None:
-    result = CliRunner().invoke(main, ["describe", "predictor", "heun", "--plugin", "my_sampler.py"], catch_exceptions=False)
+    result = CliRunner().invoke(main, ["describe", "predictor", "my_heun", "--plugin", "my_sampler.py"], catch_exceptions=False)
     assert result.exit_code == 0
-    assert result.stdout.startswith('predictor "heun" of my_sampler.py')
+    assert result.stdout.startswith('predictor "my_heun" of my_sampler.py')
     assert "Heun's method on the probability-flow ODE" in result.stdout

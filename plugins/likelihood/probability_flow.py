@@ -55,7 +55,7 @@ class ProbabilityFlow(Likelihood):
             raise ValueError(f'ends = "corrected" needs a LinearSDE, and {sde.name} is not one')
         dtype, x = x.dtype, x.double()
         x = x * float(sde.alpha(sde.t_min)) if corrected and isinstance(sde, LinearSDE) else x
-        field, clock, scale = coordinates(reverse)
+        field, clock, _, scale = coordinates(reverse)
         points, weights = _gauss(clock(sde.t_min), clock(sde.t_max), self.nodes)
         bounds = {"rtol": self.rtol, "atol": self.atol, "max_evaluations": self.max_nfe}
         z, states, solution = path(reverse, x, sde.t_min, sde.t_max, stops=points, **bounds)

@@ -28,8 +28,8 @@ def draws(mixture, count):
 @by_dimension
 @by_sde
 def test_start(sde, dimension, modes):
-    """Of the mean error in nats that x's standing at t_min makes, at most a fiftieth is left: 0.012 falls to 0.00016 under VE in 64-D, whose noise
-    of 0.01 is a tenth of the narrowest component, and much more under the others."""
+    """Of the mean error in nats that x's standing at t_min makes, at most a fiftieth is left: 0.012 falls to 0.00016 under VE in 64-D,
+    whose noise of 0.01 is a tenth of the narrowest component, and much more under the others."""
     mixture = mixture_problem(dimension, modes)
     x, alpha, sigma = draws(mixture, 16), sde.alpha(sde.t_min), sde.sigma(sde.t_min)
     reverse = Reverse(sde, mixture_score(sde, mixture))

@@ -79,17 +79,17 @@ def test_a_plugin_that_breaks_the_contract_is_wholly_absent(site: Any, write: An
 
 def test_a_failure_is_raised_only_for_a_name_that_is_nowhere(site: Any, write: Any) -> None:
     site.install("broken", "import no_such_dependency")
-    site.install("healthy", write.plugin("heun"))
+    site.install("healthy", write.plugin("midpoint"))
     site.activate()
     registry = Registry.discover(only=["broken", "healthy"])
-    assert registry.get("predictor", "heun").__name__ == "Heun"
+    assert registry.get("predictor", "midpoint").__name__ == "Midpoint"
     why = "broken 1.0 (entry point main): it needs the module no_such_dependency, which is not installed: install it"
     with pytest.raises(RegistryError) as plain:
         registry.get("predictor", "no_such_predictor")
     assert why in str(plain.value)
     with pytest.raises(RegistryError) as qualified:
-        registry.get("predictor", "broken:heun")
-    assert str(qualified.value) == f'no predictor "broken:heun": Failed to load: {why}'
+        registry.get("predictor", "broken:midpoint")
+    assert str(qualified.value) == f'no predictor "broken:midpoint": Failed to load: {why}'
 
 
 def test_what_cannot_be_loaded_cannot_be_preferred(site: Any, write: Any) -> None:

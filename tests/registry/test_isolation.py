@@ -54,8 +54,8 @@ SLOW = "import time\nfrom pathlib import Path\nPath(__file__).with_suffix('.impo
 LOADED = {
     "healthy": ("drift", plugin(name="drift")),
     "slow-import": ("late", plugin((START, SLOW + START), name="late")),
-    "first-heun": ("heun", plugin(name="heun")),
-    "second-heun": ("heun", plugin(name="heun")),
+    "first-midpoint": ("midpoint", plugin(name="midpoint")),
+    "second-midpoint": ("midpoint", plugin(name="midpoint")),
     "same-as-ours": ("reverse_diffusion", plugin(name="reverse_diffusion")),
     "undecorated": ("bare", plugin(("@attrs.frozen(kw_only=True)\n", ""), name="bare")),
     "impostor": ("fake", plugin(("(Predictor)", ""), ("    name", "    kind = 'predictor'\n    name"), name="fake")),
@@ -97,9 +97,9 @@ BROKEN = {
 
 # Names that an experiment cannot use, each with the reason, beside those of BROKEN.
 REFUSED = {
-    "heun": (
-        'several plugins claim predictor "heun": first-heun 0.3, second-heun 0.3. Write use = "first-heun:heun" or'
-        ' use = "second-heun:heun"; or, for all names, [plugins] prefer = ["first-heun"]'
+    "midpoint": (
+        'several plugins claim predictor "midpoint": first-midpoint 0.3, second-midpoint 0.3. Write use = "first-midpoint:midpoint" or'
+        ' use = "second-midpoint:midpoint"; or, for all names, [plugins] prefer = ["first-midpoint"]'
     ),
     "reverse_diffusion": (
         f'several plugins claim predictor "reverse_diffusion": same-as-ours 0.3, scoresde {importlib.metadata.version("scoresde")}. Write'
@@ -179,8 +179,8 @@ def test_a_healthy_one_draws_samples(command: Command, tmp_path: Path) -> None:
 def test_an_experiment_fails_for_what_it_names_alone(command: Command, tmp_path: Path) -> None:
     right = {
         "mine.toml": experiment("drift"),
-        "qualified.toml": experiment("second-heun:heun"),
-        "preferred.toml": experiment("heun") + '\n[plugins]\nprefer = ["second-heun"]\n',
+        "qualified.toml": experiment("second-midpoint:midpoint"),
+        "preferred.toml": experiment("midpoint") + '\n[plugins]\nprefer = ["second-midpoint"]\n',
     }
     wrong = {f"{name}.toml": experiment(f"{name}:lost") for name in BROKEN} | {f"{name}.toml": experiment(name) for name in REFUSED}
     for name, text in (right | wrong).items():

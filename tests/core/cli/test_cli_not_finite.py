@@ -106,7 +106,8 @@ def test_a_solver_at_its_limit_stops_with_what_to_do(scoresde: Command) -> None:
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == (
         "likelihood 'probability_flow', items 0 to 3: 4 of 4 stopped at the limit of evaluations of"
-        " ProbabilityFlow(divergence='rademacher', draws=1, rtol=1e-06, atol=0.01, max_nfe=8): raise max_nfe or the tolerances\n"
+        " ProbabilityFlow(divergence='probing', draws=1, nodes=64, ends='published', rtol=1e-06, atol=0.01, max_nfe=8):"
+        " raise max_nfe or the tolerances\n"
     )
 
 

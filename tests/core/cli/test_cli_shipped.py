@@ -26,11 +26,16 @@ SMALL = {
     "digits-sub-vp": (*DIGITS, "evaluation.classifier=false"),
     "mixture-2d": (*PLANE, "data.count=100"),
     "mnist": (*DIGITS, "data.root=data", "training.validation=0.1"),
+    "mnist-ncsn": (
+        *(*TRAINING, "model.channels=4", "training.validation=0.1", "data.root=data"),
+        *("sampling.count=3", "sampling.corrector_steps=1", "conditioning.count=2", "run.chunk=4"),
+    ),
     "moons": (*TRAINING, *PLANE, "data.count=100"),
 }
 IMAGES = {"samples.png", "inpainting.png", "loss.png"}
 MADE = {
     **dict.fromkeys(("digits", "digits-ve", "digits-sub-vp", "mnist"), IMAGES),
+    "mnist-ncsn": {*IMAGES, "neighbours.png"},
     "mixture-2d": {"samples.png", "likelihood.png"},
     "moons": {"samples.png", "likelihood.png", "loss.png"},
 }
@@ -41,6 +46,10 @@ JUDGED = [
     *("classifier_top_probability_heldout", "class_balance_heldout"),
 ]
 FIGURES = {
+    "mnist-ncsn": [
+        *(name for name in JUDGED if name not in ("log_density_nats", "bits_per_dim")),
+        *("nearest_training_distance_samples", "nearest_training_distance_heldout", "heldout_loss"),
+    ],
     "digits": JUDGED,
     "digits-ve": IN_BITS,
     "digits-sub-vp": IN_BITS,
