@@ -18,15 +18,16 @@ from torch import Tensor
 
 
 def products(field: Callable[[Tensor], Tensor], x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-    """The field's values at x (B, *), and e^T J e for each of the ``probes`` (n, B or 1, *): (B, *) and (B, n)."""
+    """The field's values at x (B, *), and e^T J e for each of the ``probes`` (n, B or 1, *), all at once: (B, *) and (B, n)."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         value = field(x)
-        columns = []
-        for i, probe in enumerate(probes):
-            (product,) = torch.autograd.grad(value, x, probe.expand_as(x).to(value), retain_graph=i + 1 < len(probes))
-            columns.append((product * probe).flatten(1).sum(1))
-    return value.detach(), torch.stack(columns, 1)
+        vectors = probes.expand(len(probes), *x.shape).to(value)
+        if len(probes) == 1:
+            found = torch.autograd.grad(value, x, vectors[0])[0][None]
+        else:
+            (found,) = torch.autograd.grad(value, x, vectors, is_grads_batched=True)
+    return value.detach(), (found * vectors).flatten(2).sum(2).T
 
 
 def unit_vectors(x: Tensor) -> Tensor:
