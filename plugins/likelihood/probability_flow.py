@@ -57,10 +57,11 @@ class ProbabilityFlow(Likelihood):
         x = x * float(sde.alpha(sde.t_min)) if corrected and isinstance(sde, LinearSDE) else x
         field, clock, _, scale = coordinates(reverse)
         points, weights = _gauss(clock(sde.t_min), clock(sde.t_max), self.nodes)
-        bounds = {"rtol": self.rtol, "atol": self.atol, "max_evaluations": self.max_nfe}
-        z, states, solution = path(reverse, x, sde.t_min, sde.t_max, stops=points, **bounds)
+        z, states, solution = path(
+            reverse, x, sde.t_min, sde.t_max, rtol=self.rtol, atol=self.atol, max_evaluations=self.max_nfe, stops=points
+        )
         probes = self._probes(x, noise)
-        gains = 0.0
+        gains = torch.zeros(len(x), 1, dtype=torch.float64, device=x.device)
         for node, (point, weight) in enumerate(zip(points, weights, strict=True)):
             phi = torch.full((len(x),), point, dtype=torch.float64, device=x.device)
             gains = gains + weight * self._traces(partial(field, phi), states[node], probes, node)[1]
