@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresde.core import Likelihood, LinearSDE, LogProb, Noise, Reverse, flow, option
+from scoresde.core import SDE, Likelihood, LinearSDE, LogProb, Noise, Reverse, flow, option
 from scoresde.core.divergence import hadamard, products, unit_vectors
 from scoresde.core.ends import log_end, log_start
 from scoresde.core.probability_flow import coordinates, path
@@ -48,9 +48,20 @@ class ProbabilityFlow(Likelihood):
     atol: float = option(1e-5, above=0, below=1, help="absolute tolerance of the solver")
     max_nfe: int = option(10_000, at_least=8, help="evaluations of the solver per sample after which it is given up, with status 1")
 
+    @property
+    def corrects_start(self) -> bool:
+        return self.ends == "corrected"
+
+    def check(self, sde: SDE, dtype: torch.dtype) -> None:
+        smallest = torch.finfo(dtype).eps
+        if self.rtol < smallest:
+            raise ValueError(f"rtol = {self.rtol:g} is less than {str(dtype).removeprefix('torch.')} holds: take {smallest:.1e} or more")
+        if self.corrects_start and not isinstance(sde, LinearSDE):
+            raise ValueError(f'ends = "corrected" needs a LinearSDE, and {sde.name} is not one')
+
     def log_prob(self, reverse: Reverse, x: Tensor, noise: Noise) -> LogProb:
         sde, dimension = reverse.sde, x[0].numel()
-        corrected = self.ends == "corrected"
+        corrected = self.corrects_start
         if corrected and not isinstance(sde, LinearSDE):
             raise ValueError(f'ends = "corrected" needs a LinearSDE, and {sde.name} is not one')
         dtype, x = x.dtype, x.double()
@@ -79,7 +90,11 @@ class ProbabilityFlow(Likelihood):
         return self._carry(reverse, z, reverse.sde.t_max, reverse.sde.t_min)
 
     def _carry(self, reverse: Reverse, x: Tensor, start: float, end: float) -> Tensor:
-        return flow(reverse, x, start, end, rtol=self.rtol, atol=self.atol, max_evaluations=self.max_nfe)[0]
+        carried, solution = flow(reverse, x, start, end, rtol=self.rtol, atol=self.atol, max_evaluations=self.max_nfe)
+        given_up = int((solution.status != 0).sum())
+        if given_up:
+            raise ArithmeticError(f"{given_up} of {len(x)} stopped at max_nfe = {self.max_nfe} evaluations: raise it or the tolerances")
+        return carried
 
     def _probes(self, x: Tensor, noise: Noise) -> Tensor:
         """The vectors e, (draws, B, *) float64; for the exact trace the unit vectors, (D, 1, *)."""

@@ -146,6 +146,16 @@ def test_a_condition_may_guide_but_not_project() -> None:
             direction(sde, law.score(sde), x, condition=Projecting())
 
 
+def test_a_tolerance_below_the_dtype_s_and_a_limit_reached_are_errors() -> None:
+    x = points(3, 2)
+    with pytest.raises(ValueError, match=r"^rtol = 1e-08 is less than float32 holds: take 1\.2e-07 or more$"):
+        encode(VP(), torch.nn.Linear(2, 2), x, method=FINE)
+    score = Gaussian(torch.zeros(2, dtype=torch.float64), 0.1).score(VP())
+    words = r"^decode by 'probability_flow', items 0 to 2: 3 of 3 stopped at max_nfe = 14 evaluations: raise it or the tolerances$"
+    with pytest.raises(ArithmeticError, match=words):
+        decode(VP(), score, x, method=ProbabilityFlow(max_nfe=14), chunk=3)
+
+
 def test_values_that_are_not_finite_are_named_with_their_items() -> None:
     def network(x: Tensor, t: Tensor) -> Tensor:
         return torch.where(x[:, :1] > 1, math.nan, -x)

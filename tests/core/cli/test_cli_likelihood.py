@@ -307,6 +307,28 @@ def test_a_method_that_asks_for_more_than_the_network_holds_is_refused(refused: 
     assert line == "likelihood 'noisy': needs float64, and vp's score has torch.bfloat16"
 
 
+def test_a_tolerance_below_the_dtype_s_is_refused_before_any_work(refused: Refused, done: Command) -> None:
+    done("train", "tiny.toml")
+    for command in (("likelihood",), ("encode",)):
+        lines = refused(*command, "runs/tiny", *settings("likelihood.rtol=1e-8"))
+        assert lines == ["likelihood 'probability_flow': rtol = 1e-08 is less than float32 holds: take 1.2e-07 or more"]
+    (line,) = refused("run", "tiny.toml", "--out", "there", *settings("run.precision=bf16", "likelihood.rtol=1e-4"))
+    assert line == "likelihood 'probability_flow': rtol = 0.0001 is less than bfloat16 holds: take 7.8e-03 or more"
+    done("likelihood", "levels.toml", *settings("likelihood.rtol=1e-8"))  # an exact score is computed in float64
+
+
+def test_codes_at_the_limit_of_evaluations_are_one_line_with_status_3(scoresde: Command) -> None:
+    result = scoresde("encode", "levels.toml", "--quiet", *settings("likelihood.max_nfe=8"))
+    assert (result.exit_code, result.stdout) == (3, "")
+    words = "4 of 4 stopped at max_nfe = 8 evaluations: raise it or the tolerances"
+    assert result.stderr == f"encode by 'probability_flow', items 0 to 3: {words}\n"
+
+
+def test_truncated_normal_points_are_not_corrected_at_the_start(refused: Refused) -> None:
+    (line,) = refused("likelihood", "levels.toml", *settings("likelihood.dequantisation=truncated_normal", "likelihood.ends=corrected"))
+    assert line.endswith('and probability_flow is set to take points at time 0: take "uniform", or the other setting')
+
+
 def test_points_at_t_min_are_not_given_to_a_method_that_takes_them_at_0(refused: Refused) -> None:
     text = (
         Path("levels.toml")
