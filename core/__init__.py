@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     from .interfaces import Likelihood as Likelihood
     from .interfaces import LogProb as LogProb
     from .interfaces import Objective as Objective
+    from .interfaces import Operator as Operator
     from .interfaces import Predictor as Predictor
     from .interfaces import Sampler as Sampler
     from .interfaces import ScoreModel as ScoreModel
     from .interfaces import Step as Step
+    from .linear_map import Linear as Linear
+    from .linear_map import adjoint as adjoint
+    from .linear_map import conjugate_gradients as conjugate_gradients
+    from .linear_map import matrix as matrix
     from .mixture import Mixture as Mixture
     from .noise import Noise as Noise
     from .noise import SeededNoise as SeededNoise
+    from .observation import LinearConditioner as LinearConditioner
+    from .observation import Observation as Observation
     from .ode import Solution as Solution
     from .ode import solve as solve
     from .probability_flow import flow as flow
@@ -57,16 +64,19 @@ if TYPE_CHECKING:
     from .sde import Ladder as Ladder
     from .sde import LinearSDE as LinearSDE
     from .training import train as train
+    from .tweedie import Denoised as Denoised
 
 _MODULES = {
     "component": ("Component", "Within", "option"),
     "data": ("DataSpec", "Items", "Split", "TensorItems"),
     "interfaces": (
         *("KINDS", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb", "Objective"),
-        *("Predictor", "Sampler", "ScoreModel", "Step"),
+        *("Operator", "Predictor", "Sampler", "ScoreModel", "Step"),
     ),
+    "linear_map": ("Linear", "adjoint", "conjugate_gradients", "matrix"),
     "mixture": ("Mixture",),
     "noise": ("Noise", "SeededNoise"),
+    "observation": ("LinearConditioner", "Observation"),
     "ode": ("Solution", "solve"),
     "probability_flow": ("flow",),
     "reverse": ("Reverse",),
@@ -75,6 +85,7 @@ _MODULES = {
     "score": ("Prediction", "Score", "TimeCoordinate"),
     "sde": ("SDE", "EulerLadder", "Ladder", "LinearSDE"),
     "training": ("train",),
+    "tweedie": ("Denoised",),
 }
 _MODULE = {name: module for module, names in _MODULES.items() for name in names}
 

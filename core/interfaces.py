@@ -33,21 +33,23 @@ class Interval(NamedTuple):
 class Step(NamedTuple):
     """The outcome of one step from a given x: x ~ N(mean, std^2), std 0 for a deterministic step and None where x is not Gaussian.
 
-    ``state`` is a method's history: a pytree whose tensors have the batch axis first or do not depend on the sample.
+    ``state`` is a method's history: a pytree whose tensors have the batch axis first or do not depend on the sample. ``gain`` is the factor
+    of score(x, t) in the mean of a predictor's Gaussian step; None where the mean is no such sum (see ``Predictor.gaussian``).
     """
 
     x: Tensor
     mean: Tensor
     std: Scalar | None = None
     state: Any = None
+    gain: Scalar | None = None
 
     @staticmethod
-    def draw(mean: Tensor, std: Scalar, noise: Noise, state: Any = None) -> "Step":
+    def draw(mean: Tensor, std: Scalar, noise: Noise, state: Any = None, gain: Scalar | None = None) -> "Step":
         """A Gaussian step: mean + std z with a fresh z."""
         z = noise.normal_like(mean)
         if isinstance(std, Tensor) or mean.requires_grad:
-            return Step(add_scaled(mean, std, z), mean, std, state)
-        return Step(torch.add(mean, z, alpha=std, out=z), mean, std, state)  # new memory costs as much as the sum
+            return Step(add_scaled(mean, std, z), mean, std, state, gain)
+        return Step(torch.add(mean, z, alpha=std, out=z), mean, std, state, gain)  # new memory costs as much as the sum
 
 
 class LogProb(NamedTuple):
@@ -118,6 +120,11 @@ class Predictor(Component):
         return 1
 
     @property
+    def gaussian(self) -> bool:
+        """Whether its steps have a ``std`` above 0 and a ``gain``: what a particle method weighs its steps by."""
+        return False
+
+    @property
     def reads_s(self) -> bool:
         """Whether anything is evaluated at s; the ``published`` grid, whose last s is negative, refuses such a predictor."""
         return True
@@ -126,6 +133,15 @@ class Predictor(Component):
     def steps_ladder(self) -> bool:
         """Whether its steps are those of the SDE's ladder, so that a run needs exactly ``levels`` of them."""
         return False
+
+    @property
+    def own_grid(self) -> "Grid | None":
+        """The times that it is made for, taken where a run names none; None for a uniform grid."""
+        return None
+
+    def chosen(self, steps: int) -> "Predictor":
+        """The method that a run of so many steps has, where it chooses one; results name this one."""
+        return self
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> Any:
         """The first state: all that depends on the grid alone is computed here, not in the loop."""
@@ -176,6 +192,8 @@ class Conditioner(Component):
     kind = "conditioner"
     needs: ClassVar[type[Any]] = SDE
     projects: ClassVar[bool]  # whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)
+    couples: ClassVar[bool] = False  # whether a sample's result depends on its batch-mates
+    weighs: ClassVar[bool] = False  # whether its conditions weigh steps by their law, and so need a predictor whose steps are ``gaussian``
     silenced_by: ClassVar[str | None] = None  # the option (a strength) or observed tensor (a mask) whose 0 makes conditions change nothing
 
     @abstractmethod
@@ -186,10 +204,21 @@ class Conditioner(Component):
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Tensor) -> Condition:
         """The condition for the observations y (B, *), in the model's range."""
 
-    def posterior(self, law: Mixture, y: Tensor, **observed: Tensor) -> Mixture | None:
-        """The exact law of an item, flattened, given what is observed of it, (1, *) each, where ``law`` is that of all items: for a linear
+    def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture | None:
+        """The exact law of an item of this shape, flattened, given what is observed of it, (1, *) each, where ``law`` is that of all: for a linear
         observation ``law.given(A, y, std)``. None where there is no closed form. The conformance kit holds samples to it."""
         return None
+
+
+class Operator(Component):
+    """A linear map A of items: what an instrument sees of them, without its noise."""
+
+    kind = "operator"
+    positive: ClassVar[bool] = False  # whether A has no entry below 0, so that it maps the data's range, [low, high], to [A low, A high]
+
+    @abstractmethod
+    def apply(self, x: Tensor) -> Tensor:
+        """A x (B, *) of items x (B, *), with linearly independent rows. Raises ValueError, in one line, for items that it does not fit."""
 
 
 class Grid(Component):
@@ -220,6 +249,15 @@ class Sampler(Component):
     @abstractmethod
     def evaluations(self, steps: int) -> int | None:
         """Score evaluations of a run with this many steps; None where it varies."""
+
+    @property
+    def own_grid(self) -> Grid | None:
+        """The times that it is made for, taken where a run names none; None for a uniform grid."""
+        return None
+
+    def chosen(self, steps: int) -> "Sampler":
+        """The loop that a run of so many steps has, where its parts are chosen by their number; results name this one."""
+        return self
 
 
 class Likelihood(Component):
@@ -275,5 +313,17 @@ class Dataset(Component):
 
 KINDS: Mapping[str, type[Component]] = {
     interface.kind: interface
-    for interface in (SDE, ScoreModel, Predictor, Corrector, Sampler, Grid, Likelihood, Conditioner, Objective, Dataset)
+    for interface in (
+        SDE,
+        ScoreModel,
+        Predictor,
+        Corrector,
+        Sampler,
+        Grid,
+        Likelihood,
+        Conditioner,
+        Operator,
+        Objective,
+        Dataset,
+    )
 }

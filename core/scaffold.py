@@ -35,6 +35,7 @@ USES: Mapping[str, Use] = {
     "likelihood": Use("likelihood.use", "mixture-2d", "steps=80"),
     "model": Use("model.use", "moons", "depth=1"),
     "objective": Use("training.objective.use", "moons", "gamma=1.0"),
+    "operator": Use("conditioning.operator.use", "mixture-2d-observed", "weights=[1.0, -1.0]"),
     "predictor": Use("sampling.predictor.use", "mixture-2d", "place=0.5"),
     "sampler": Use("sampling.use", "mixture-2d", "stochasticity=0.0"),
     "sde": Use("sde.use", "mixture-2d", "beta_max=20.0"),

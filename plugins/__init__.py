@@ -2,7 +2,14 @@
 
 from scoresde.registry import hookimpl
 
+from .conditioner.colorization import Colorization
+from .conditioner.dps import DPS
 from .conditioner.inpainting import Inpainting
+from .conditioner.linear_observation import LinearObservation
+from .conditioner.mmps import MMPS
+from .conditioner.pgdm import PGDM
+from .conditioner.repaint import RePaint
+from .conditioner.twisted import Twisted
 from .corrector.annealed_langevin import AnnealedLangevin
 from .corrector.langevin import Langevin
 from .corrector.none import NoCorrector
@@ -12,6 +19,7 @@ from .dataset.gaussian_mixture import GaussianMixtureData
 from .dataset.image_folder import ImageFolder
 from .dataset.torchvision import TorchVision
 from .dataset.toy import Toy
+from .grid.balanced import Balanced
 from .grid.karras import Karras
 from .grid.log_snr import LogSNR
 from .grid.published import Published
@@ -29,8 +37,14 @@ from .objective.ddpm import DDPMLoss
 from .objective.score_matching import ScoreMatching
 from .objective.sliced_score_matching import SlicedScoreMatching
 from .objective.smld import SMLD
+from .operator.block_average import BlockAverage
+from .operator.blur import Blur
+from .operator.channel_mixing import ChannelMixing
+from .operator.mask import Mask
+from .operator.matrix import Matrix
 from .predictor.adams_bashforth import AdamsBashforth
 from .predictor.ancestral import Ancestral
+from .predictor.auto import Auto
 from .predictor.ddim import DDIM
 from .predictor.dpm_solver import DPMSolver
 from .predictor.dpmpp_2m import DPMpp2M
@@ -50,9 +64,12 @@ from .sde.vp import VP
 __all__ = [
     "DDIM",
     "DDPM",
+    "DPS",
     "MLP",
+    "MMPS",
     "NCSN",
     "ODE",
+    "PGDM",
     "SMLD",
     "VE",
     "VP",
@@ -60,6 +77,12 @@ __all__ = [
     "Ancestral",
     "AnnealedLangevin",
     "Arrays",
+    "Auto",
+    "Balanced",
+    "BlockAverage",
+    "Blur",
+    "ChannelMixing",
+    "Colorization",
     "DDPMLoss",
     "DDPMpp",
     "DPMSolver",
@@ -74,7 +97,10 @@ __all__ = [
     "Inpainting",
     "Karras",
     "Langevin",
+    "LinearObservation",
     "LogSNR",
+    "Mask",
+    "Matrix",
     "NCSNpp",
     "NCSNv2",
     "NoCorrector",
@@ -83,6 +109,7 @@ __all__ = [
     "ProbabilityFlow",
     "Published",
     "Quadratic",
+    "RePaint",
     "ReverseDiffusion",
     "SASolver",
     "ScoreMatching",
@@ -90,6 +117,7 @@ __all__ = [
     "SubVP",
     "TorchVision",
     "Toy",
+    "Twisted",
     "UniPC",
     "Uniform",
     "components",
@@ -126,6 +154,7 @@ def components() -> list[type]:
         AdamsBashforth,
         UniPC,
         SASolver,
+        Auto,
         NoPredictor,
         # corrector
         Langevin,
@@ -136,11 +165,26 @@ def components() -> list[type]:
         Uniform,
         LogSNR,
         Karras,
+        Balanced,
         Quadratic,
         Published,
         # likelihood, conditioner, objective
         ProbabilityFlow,
         Inpainting,
+        RePaint,
+        Colorization,
+        LinearObservation,
+        DPS,
+        PGDM,
+        MMPS,
+        Twisted,
+        # operator
+        Mask,
+        BlockAverage,
+        Blur,
+        ChannelMixing,
+        Matrix,
+        # objective
         ScoreMatching,
         SMLD,
         DDPMLoss,

@@ -28,6 +28,10 @@ class Ancestral(Predictor):
     ladder: bool = option(False, help="take the coefficients from the published discrete chain; steps must be the SDE's levels")
 
     @property
+    def gaussian(self) -> bool:
+        return True
+
+    @property
     def reads_s(self) -> bool:
         return not self.ladder
 
@@ -39,7 +43,7 @@ class Ancestral(Predictor):
         ratio, shared, std = self._coefficients(reverse, interval)
         score = reverse.score(x, interval.t)
         mean = add_scaled(x, shared**2, score) * broadcast(1 / ratio, x)
-        return Step.draw(mean, std, noise)
+        return Step.draw(mean, std, noise, gain=shared**2 / ratio)
 
     def _coefficients(self, reverse: Reverse, interval: Interval) -> tuple[Scalar, Scalar, Scalar]:
         """(alpha_ts, sigma_ts, the noise's standard deviation)."""

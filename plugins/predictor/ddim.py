@@ -30,10 +30,15 @@ class DDIM(Predictor):
     def ode_order(self) -> int | None:
         return 1 if self.eta == 0 else None
 
+    @property
+    def gaussian(self) -> bool:
+        return self.eta > 0
+
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         sde, t, s = reverse.sde, interval.t, interval.s
         assert isinstance(sde, LinearSDE)
         std = self.eta * sde.transition(t, s)[1] * sde.sigma(s) / sde.sigma(t)
         ratio = sde.alpha(s) / sde.alpha(t)
-        mean = add_scaled(x * ratio, sqrt(sde.sigma(s) ** 2 - std**2) - ratio * sde.sigma(t), reverse.score.noise(x, t))
-        return Step(mean, mean, 0.0) if self.eta == 0 else Step.draw(mean, std, noise)
+        factor = sqrt(sde.sigma(s) ** 2 - std**2) - ratio * sde.sigma(t)
+        mean = add_scaled(x * ratio, factor, reverse.score.noise(x, t))
+        return Step(mean, mean, 0.0) if self.eta == 0 else Step.draw(mean, std, noise, gain=-factor * sde.sigma(t))

@@ -25,6 +25,10 @@ class EulerMaruyama(Predictor):
         return 1 if self.probability_flow else None
 
     @property
+    def gaussian(self) -> bool:
+        return not self.probability_flow
+
+    @property
     def reads_s(self) -> bool:
         return False
 
@@ -34,4 +38,5 @@ class EulerMaruyama(Predictor):
             x = add_scaled(x, s - t, reverse.ode_drift(x, t))
             return Step(x, x, 0.0)
         mean = add_scaled(x, s - t, reverse.drift(x, t))
-        return Step.draw(mean, reverse.sde.diffusion(t) * sqrt(t - s), noise)
+        std = reverse.sde.diffusion(t) * sqrt(t - s)
+        return Step.draw(mean, std, noise, gain=std**2)

@@ -28,6 +28,10 @@ class ReverseDiffusion(Predictor):
         return 1 if self.probability_flow else None
 
     @property
+    def gaussian(self) -> bool:
+        return not self.probability_flow
+
+    @property
     def reads_s(self) -> bool:
         return not self.ladder
 
@@ -42,4 +46,4 @@ class ReverseDiffusion(Predictor):
         if self.probability_flow:
             x = add_scaled(x - f, 0.5 * std**2, score)
             return Step(x, x, 0.0)
-        return Step.draw(add_scaled(x - f, std**2, score), std, noise)
+        return Step.draw(add_scaled(x - f, std**2, score), std, noise, gain=std**2)

@@ -10,7 +10,7 @@ from typing import final
 import attrs
 from torch import Tensor
 
-from scoresde.core import SDE, Condition, Corrector, Interval, Noise, Predictor, Reverse, Sampler, Step, option
+from scoresde.core import SDE, Condition, Corrector, Grid, Interval, Noise, Predictor, Reverse, Sampler, Step, option
 
 
 @final
@@ -59,3 +59,10 @@ class PredictorCorrector(Sampler):
             return None
         corrections = self.corrector.evaluations * self.corrector_steps if self.corrector else 0
         return steps * (self.predictor.evaluations + corrections)
+
+    @property
+    def own_grid(self) -> Grid | None:
+        return self.predictor.own_grid
+
+    def chosen(self, steps: int) -> Sampler:
+        return attrs.evolve(self, predictor=self.predictor.chosen(steps))

@@ -11,6 +11,7 @@ TESTED = (
     "corrector_",
     "pc_",
     "inpaint_",
+    "colorize_",
     "loss_sde_",
     "loss_smld_",
     "loss_ddpm_",
@@ -24,7 +25,7 @@ TESTED = (
     "layers",
     "checkpoint_",
 )
-STILL_TO_COME = ("classcond_", "colorize_")
+STILL_TO_COME = ("classcond_",)
 
 
 @pytest.mark.skipif("SCORESDE_GOLDEN" not in os.environ, reason="SCORESDE_GOLDEN does not name a folder of recorded cases")

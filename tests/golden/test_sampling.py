@@ -2,8 +2,9 @@
 
 import torch
 
-from scoresde.core import Condition, Interval, Predictor, Reverse
+from scoresde.core import Condition, Interval, Predictor, Reverse, Step
 from scoresde.core.testing import Gaussian, ReplayNoise
+from scoresde.plugins.conditioner.colorization import Colorization
 from scoresde.plugins.conditioner.inpainting import Inpainting
 from scoresde.plugins.corrector.annealed_langevin import AnnealedLangevin
 from scoresde.plugins.corrector.langevin import Langevin
@@ -120,37 +121,56 @@ def recorded_draws(case):
 test_predictor_corrector_run.families = ("pc_",)
 
 
-def test_inpainting(case):
-    params, sde = case.params, case.sde()
-    reverse, t = make_reverse(case, sde), params["t"]
-    condition = Inpainting(noise_at="t").condition(sde, case["data"], ReplayNoise([]), mask=case["mask"])
-    start = PredictorCorrector(predictor=NoPredictor()).predictor.step(reverse, case["x"], Interval(t, t, 0, 1), None, ReplayNoise([]))
+def check_updates(case, condition, known, digits):
+    """One corrector and one predictor update from the recorded state; ``known`` takes the part of a recorded draw that is used."""
+    sde, t = case.sde(), case.params["t"]
+    reverse, start = make_reverse(case, sde), Step(case["x"], case["x"])
     for part in ("corrector", "predictor"):
-        noise = ReplayNoise([case[f"{part}_z_step"], case[f"{part}_z_known"]])
+        noise = ReplayNoise([case[f"{part}_z_step"], known(case[f"{part}_z_known"])])
         s = t if part == "corrector" else t - 1 / sde.levels
         if part == "corrector":
             after = make_corrector(case).correct(reverse, case["x"], t, noise)
         else:
             after = make_predictor(case).step(reverse, case["x"], Interval(t, s, 0, 1), None, noise)
         step, _ = condition.project(start, after, t, s, None, reverse, noise)
-        case.check(f"{part}_x", step.x)
-        case.check(f"{part}_x_mean", step.mean)
-    check_inpainting_run(case)
+        case.check(f"{part}_x", step.x, digits)
+        case.check(f"{part}_x_mean", step.mean, digits)
 
 
-def check_inpainting_run(case):
+def check_whole_run(case, sde, condition, known, digits):
     run = case.params["run"]
-    sde = case.sde(levels=run["N"], beta_max=run["beta_max"])
     sampler = PredictorCorrector(predictor=make_predictor(case), corrector=make_corrector(case), corrector_steps=case.params["n_steps"])
-    condition = Inpainting(noise_at="t").condition(sde, case["data"], ReplayNoise([]), mask=case["mask"])
     intervals = Published(end=run["eps"]).intervals(sde, run["N"])
-    noise = ReplayNoise(case["run_z"].flatten(0, 1))
+    draws = [known(z) if place % 2 else z for place, z in enumerate(case["run_z"].flatten(0, 1))]
+    noise = ReplayNoise(draws)
     *_, last = sampler.sample(make_reverse(case, sde), condition, case["run_prior"], intervals, noise)
     assert noise.left == 0
-    relative = 1e-7 if case.params["sde"] == "ve" else 1e-9
+    relative = max(digits, 1e-7 if case.params["sde"] == "ve" else 1e-9)
     centred = run["inverse_scaler"] != "identity"
     case.check("run_denoise", scaled(case, last.mean, centred), relative)
     case.check("run_no_denoise", scaled(case, last.x, centred), relative)
 
 
+def check_conditional(case, condition_of, known, digits=1e-9):
+    check_updates(case, condition_of(case.sde()), known, digits)
+    sde = case.sde(levels=case.params["run"]["N"], beta_max=case.params["run"]["beta_max"])
+    check_whole_run(case, sde, condition_of(sde), known, digits)
+
+
+def test_inpainting(case):
+    inpainting = Inpainting(noise_at="t")
+    check_conditional(case, lambda sde: inpainting.condition(sde, case["data"], ReplayNoise([]), mask=case["mask"]), lambda z: z)
+
+
 test_inpainting.families = ("inpaint_",)
+
+
+def test_colorization(case):
+    """Of a recorded draw, in the transformed colours, the first channel is the grey one. The recorded matrix has float32 digits, and its first
+    column is the grey direction up to these: that is all the agreement in float64 that there can be."""
+    assert torch.allclose(case["M"][:, 0].double(), torch.full((3,), 3**-0.5, dtype=torch.float64), atol=1e-6)
+    colorization, grey = Colorization(noise_at="t"), case["gray"][:, :1]
+    check_conditional(case, lambda sde: colorization.condition(sde, grey, ReplayNoise([])), lambda z: z[:, :1], digits=1e-6)
+
+
+test_colorization.families = ("colorize_",)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..conformance import Check
-from . import conditioner, corrector, dataset, grid, likelihood, model, objective, predictor, sampler, sde
+from . import conditioner, corrector, dataset, grid, likelihood, model, objective, operator, predictor, sampler, sde
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
     "sde": sde.CHECKS,
@@ -14,6 +14,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "grid": grid.CHECKS,
     "likelihood": likelihood.CHECKS,
     "conditioner": conditioner.CHECKS,
+    "operator": operator.CHECKS,
     "objective": objective.CHECKS,
     "dataset": dataset.CHECKS,
 }

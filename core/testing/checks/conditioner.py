@@ -146,7 +146,7 @@ def check_masked(subject: Subject) -> None:
 
 def _is_masked(subject: Subject, observed: Observed, place: int) -> bool:
     law = problem(SHAPES[-1], 2)
-    one, other = (posterior_of(subject.component, law, each) for each in (observed, _changed(observed, [place])))
+    one, other = (posterior_of(subject.component, law, SHAPES[-1], each) for each in (observed, _changed(observed, [place])))
     return all(_off(getattr(one, name), getattr(other, name)) <= ROUNDING for name in ("means", "covariances", "weights"))
 
 

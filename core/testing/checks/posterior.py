@@ -35,10 +35,10 @@ def condition_of(conditioner: Conditioner, sde: SDE, observed: Observed, noise: 
     return conditioner.condition(sde, rest.pop("y"), noise, **rest)
 
 
-def posterior_of(conditioner: Conditioner, law: Mixture, observed: Observed) -> Mixture:
-    """The law of the item that is observed. Raises AssertionError where the conditioner does not say it."""
+def posterior_of(conditioner: Conditioner, law: Mixture, shape: tuple[int, ...], observed: Observed) -> Mixture:
+    """The law of the item of this shape that is observed. Raises AssertionError where the conditioner does not say it."""
     rest = dict(observed)
-    found = conditioner.posterior(law, rest.pop("y"), **rest)
+    found = conditioner.posterior(law, shape, rest.pop("y"), **rest)
     assert found is not None, "posterior() gives no law: there is nothing to compare with"
     return found
 
@@ -59,7 +59,7 @@ def check_observation(subject: Subject) -> None:
     for shape in SHAPES:
         law = problem(shape, 2)
         x, rows = observations(subject.component, law, shape, OBSERVATIONS)
-        found = [posterior_of(subject.component, law, row) for row in rows]
+        found = [posterior_of(subject.component, law, shape, row) for row in rows]
         residual = x.flatten(1) - torch.stack([one.mean() for one in found])
         excess = residual.square() - torch.stack([one.covariance().diagonal() for one in found])
         y = torch.cat([row["y"] for row in rows]).flatten(1).double()
@@ -81,7 +81,7 @@ def check_samples(modes: int, subject: Subject) -> None:
         law = problem(shape, modes)
         observed = ambiguous(subject.component, law, shape)
         end = float(sde.alpha(sde.sampling_end)), float(sde.sigma(sde.sampling_end))
-        exact = Law(posterior_of(subject.component, law, observed).marginal(*end))
+        exact = Law(posterior_of(subject.component, law, shape, observed).marginal(*end))
         off = exact.deviations(sampled(subject.component, sde, law, shape, observed))
         worst, far = max(_sizes(off._asdict()), key=lambda size: size[1])
         where = f"{SAMPLES} samples of shape {shape} under {sde.name}"
@@ -91,7 +91,7 @@ def check_samples(modes: int, subject: Subject) -> None:
 def ambiguous(conditioner: Conditioner, law: Mixture, shape: tuple[int, ...]) -> Observed:
     """Of some observations the one that leaves the most doubt between the modes."""
     _, rows = observations(conditioner, law, shape, CHOICE)
-    return max(rows, key=lambda row: float(posterior_of(conditioner, law, row).weights.min()))
+    return max(rows, key=lambda row: float(posterior_of(conditioner, law, shape, row).weights.min()))
 
 
 def sampled(conditioner: Conditioner, sde: LinearSDE, law: Mixture, shape: tuple[int, ...], observed: Observed) -> Tensor:

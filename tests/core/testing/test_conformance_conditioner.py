@@ -65,7 +65,7 @@ class Oracle(Conditioner):
     def condition(self, sde, y, noise, **observed):
         return Guided(y, self)
 
-    def posterior(self, law, y, **observed):
+    def posterior(self, law, shape, y, **observed):
         if self.mistake == "no posterior":
             return None
         half = law.dimension // 2
@@ -92,7 +92,7 @@ class Guided(Condition):
                 y = y * (torch.arange(y.shape[1]) > 0)
             known, row = y.unique(dim=0, return_inverse=True)
             for i, each in enumerate(known):
-                given = mixture_score(score.sde, self.options.posterior(law, each[None]))
+                given = mixture_score(score.sde, self.options.posterior(law, tuple(each.shape), each[None]))
                 exact[row == i] = given(x[row == i], min(late * t, 1.0))
             return value + strength * (exact - value) + self.calls
 

@@ -136,7 +136,7 @@ def test_the_exact_posterior_of_independent_entries(shape: tuple[int, ...], ilvr
     """Data N(mu, 0.25 I): the averages are y, and each entry's deviation from its block's is as before."""
     count, y, mu = math.prod(shape), normal(1, *coarse), normal(1, *shape, seed=1)
     law = Mixture(torch.ones(1), mu.reshape(1, -1), 0.25 * torch.eye(count)[None])
-    found = ilvr.posterior(law, y)
+    found = ilvr.posterior(law, tuple(y.shape[1:]), y)
     size = count // math.prod(coarse)
     step = projected(SDES[0], ilvr.condition(SDES[0], y, BatchNoise()), Step(mu, mu), 0.0, ReplayNoise([torch.zeros_like(y)]))
     assert torch.allclose(found.means, step.mean.reshape(1, -1), rtol=0, atol=1e-12)

@@ -52,7 +52,7 @@ class ILVR(Conditioner):
         assert isinstance(sde, LinearSDE)
         return CoarsePart(sde, y, self)
 
-    def posterior(self, law: Mixture, y: Tensor, **observed: Tensor) -> Mixture:
+    def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture:
         axes = self.spatial(y)
         units = torch.eye(law.dimension, dtype=torch.float64).reshape(-1, *repeated(y, self.factor, axes).shape[1:])
         return law.given(averaged(units, self.factor, axes).flatten(1).T, y.flatten())
