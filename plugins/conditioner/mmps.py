@@ -1,8 +1,8 @@
 """Moment-matching posterior sampling, MMPS (Rozet, Andry, Lanusse & Louppe, 2024, "Learning Diffusion Priors from Observations by
 Expectation Maximization", sec. 4.2).
 
-With the denoised mean D(x_t), its derivative J and the covariance V = (sigma^2 / alpha) J of x_0 given x_t (exact, by Tweedie's formula), the
-approximation x_0 | x_t ~ N(D, V) gives the guided score
+With the denoised mean D(x_t), its derivative J and the covariance V = (sigma^2 / alpha) J of x_0 given x_t (exact, by Tweedie's formula),
+the approximation x_0 | x_t ~ N(D, V) gives the guided score
 
     score(x_t) + J^T A^T (std^2 I + A V A^T)^-1 (y - A D),
 
@@ -30,9 +30,7 @@ class MMPS(LinearConditioner):
     needs: ClassVar[type[Any]] = LinearSDE
     projects: ClassVar[bool] = False
     silenced_by: ClassVar[str | None] = "scale"
-    expected_failures: ClassVar[Mapping[str, str]] = {
-        "mixture": "x_0 given x_t is taken to be Gaussian, which it is for Gaussian data alone"
-    }
+    expected_failures: ClassVar[Mapping[str, str]] = {"mixture": "x_0 given x_t is taken to be Gaussian, which it is for Gaussian data"}
 
     iterations: int = option(5, at_least=1, help="of conjugate gradients, each a backward pass through the network")
     scale: float = option(1.0, at_least=0, help="factor of the guidance; 1 is Bayes' rule, 0 none")

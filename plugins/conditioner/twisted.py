@@ -1,7 +1,7 @@
 """Twisted diffusion sampling (Wu, Trippe, Naesseth, Blei & Cunningham, 2023, "Practical and Asymptotically Exact Conditional Sampling in
 Diffusion Models"): sequential Monte Carlo over the batch, exact as the number of particles grows.
 
-The rows of a batch with the same observation y are the particles for it. With x_0 | x_t ~ N(D, C), D the denoised mean, the twisting function
+The rows of a batch with the same observation y are its particles. With x_0 | x_t ~ N(D, C), D the denoised mean, the twisting function
 
     log tau_t(x) = log N(y; A D, S),    S = std^2 I + A C A^T,    guides by   g = J^T A^T S^-1 (y - A D) ~ grad log tau_t(x).
 
@@ -9,8 +9,8 @@ A step whose mean has the guided score in it, N(m + gain g, s^2), stands for the
 
     w <- w [N(x_s; m, s^2) / N(x_s; m + gain g, s^2)] tau_s(x_s) / tau_t(x_t),        w = tau_T(x_T) at the start.
 
-Particles are drawn anew by their weights (systematic resampling) where the effective sample size falls below a share of their number, and at
-the end. C is r^2 I as in ``pgdm``, or (sigma^2 / alpha) J by a backward pass for each entry of y, which leaves far fewer particles
+Particles are drawn anew by their weights (systematic resampling) where the effective sample size falls below a share of their number, and
+at the end. C is r^2 I as in ``pgdm``, or (sigma^2 / alpha) J by a backward pass for each entry of y, which leaves far fewer particles
 to be thrown away where there are many entries.
 """
 

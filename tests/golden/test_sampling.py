@@ -166,8 +166,8 @@ test_inpainting.families = ("inpaint_",)
 
 
 def test_colorization(case):
-    """Of a recorded draw, in the transformed colours, the first channel is the grey one. The recorded matrix has float32 digits, and its first
-    column is the grey direction up to these: that is all the agreement in float64 that there can be."""
+    """Of a recorded draw, in the transformed colours, the first channel is the grey one. The recorded matrix has float32 digits, and its
+    first column is the grey direction up to these: that is all the agreement in float64 that there can be."""
     assert torch.allclose(case["M"][:, 0].double(), torch.full((3,), 3**-0.5, dtype=torch.float64), atol=1e-6)
     colorization, grey = Colorization(noise_at="t"), case["gray"][:, :1]
     check_conditional(case, lambda sde: colorization.condition(sde, grey, ReplayNoise([])), lambda z: z[:, :1], digits=1e-6)
