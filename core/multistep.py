@@ -11,11 +11,15 @@ The second form has a stochastic companion with the same marginals for every tau
     x_s = sigma_s / sigma_t e^(-tau^2 h) x_t + sigma_s (1 + tau^2) (integral of e^(lambda - tau^2 (lambda_s - lambda)) D d lambda)
           + sigma_s sqrt(1 - e^(-2 tau^2 h)) z,    h = lambda_s - lambda_t.
 
-Under the integral stands the polynomial in lambda through the latest values, so that every step is a sum
+Under the integral stands the polynomial through the latest values, so that every step is a sum
 
     x_s = a x_t + sum_j w_j v_j + std z
 
 whose numbers depend on the grid alone: they are found before the loop, by Gauss-Legendre quadrature in float64.
+
+The polynomial is one in lambda, as in these papers, or in the angle phi = arctan(sigma / alpha) = arctan(e^-lambda). The values are smooth
+functions of phi up to both of its ends, 0 and pi/2, where the data, or nothing but noise, are left; in lambda they approach constants
+there as e^(-lambda) and e^lambda do, which no polynomial follows over long steps.
 
 A step extrapolates through as many values as there are, but with noise through one alone where it is more than half as long again in
 lambda as the step before: values along a rough path say little that far ahead. The first one, with its single value, has order 1,
@@ -37,6 +41,7 @@ from .reverse import Reverse
 from .sde import LinearSDE
 
 Form: TypeAlias = Literal["noise", "denoised"]
+Variable: TypeAlias = Literal["log_snr", "angle"]
 
 _LONGEST = 1.5  # of the step before, for a step that extrapolates with noise
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
@@ -57,9 +62,12 @@ class Update(NamedTuple):
         return out
 
 
-def update(sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: Form, tau: float = 0.0) -> Update:
+def update(
+    sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: Form, tau: float = 0.0, variable: Variable = "log_snr"
+) -> Update:
     """The step from t to s through the values at the times ``nodes``; ``tau`` (denoised form only) is 0 for the probability flow."""
-    first, last, places = half_log_snr(sde, t), half_log_snr(sde, s), [half_log_snr(sde, node) for node in nodes]
+    first, last = half_log_snr(sde, t), half_log_snr(sde, s)
+    places = _coordinate(np.array([half_log_snr(sde, node) for node in nodes]), variable).tolist()
     h, ratio = last - first, float(sde.alpha(s)) / float(sde.alpha(t))
     points = first + h / 2 * (_POINTS + 1)
     if form == "noise":
@@ -70,7 +78,8 @@ def update(sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: For
         kernel = float(sde.alpha(s)) * rate * np.exp(rate * (points - last))
         scale = float(sde.sigma(s)) / float(sde.sigma(t)) * math.exp(-(tau**2) * h)
         std = float(sde.sigma(s)) * math.sqrt(-math.expm1(-2 * tau**2 * h))
-    weights = [float(h / 2 * (_WEIGHTS * kernel * _lagrange(points, places, j)).sum()) for j in range(len(places))]
+    along = _coordinate(points, variable)
+    weights = [float(h / 2 * (_WEIGHTS * kernel * _lagrange(along, places, j)).sum()) for j in range(len(places))]
     return Update(scale, tuple(weights), std)
 
 
@@ -95,15 +104,24 @@ class History(NamedTuple):
     drawn: Tensor | None = None
 
 
-def begin(sde: LinearSDE, intervals: Sequence[Interval], order: int, form: Form, *, tau: float = 0.0, correct: bool = False) -> History:
+def begin(
+    sde: LinearSDE,
+    intervals: Sequence[Interval],
+    order: int,
+    form: Form,
+    *,
+    tau: float = 0.0,
+    correct: bool = False,
+    variable: Variable = "log_snr",
+) -> History:
     """Steps through up to ``order`` values (Adams-Bashforth); with ``correct`` all of them are corrected through one more (Adams-Moulton),
     else those that had fewer."""
     steps, corrections = list[Update](), list[Update | None]()
     for row, (t, s, _, _) in enumerate(intervals):
         nodes = _nodes(sde, intervals[: row + 1], order, longest=math.inf if tau == 0 else _LONGEST)
-        steps.append(update(sde, t, s, nodes, form, tau))
+        steps.append(update(sde, t, s, nodes, form, tau, variable))
         corrected = (correct or len(nodes) < order) and row + 1 < len(intervals)
-        corrections.append(update(sde, t, s, [s, *nodes], form, tau) if corrected else None)
+        corrections.append(update(sde, t, s, [s, *nodes], form, tau, variable) if corrected else None)
     return History(Plan(form, order, steps, corrections, intervals[0].index))
 
 
@@ -145,6 +163,11 @@ def _corrected(history: History, x: Tensor, values: Sequence[Tensor], row: int) 
 def half_log_snr(sde: LinearSDE, t: float) -> float:
     """lambda = log(alpha / sigma)."""
     return 0.5 * float(sde.log_snr(t))
+
+
+def _coordinate(half: Any, variable: Variable) -> Any:
+    """The polynomials' variable where lambda has these values."""
+    return half if variable == "log_snr" else np.arctan(np.exp(-half))
 
 
 def _lagrange(points: Any, nodes: Sequence[float], own: int) -> Any:

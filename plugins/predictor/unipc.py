@@ -16,7 +16,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
-from scoresde.core.multistep import Form, History, advance, begin
+from scoresde.core.multistep import Form, History, Variable, advance, begin
 
 
 @final
@@ -28,8 +28,9 @@ class UniPC(Predictor):
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
 
-    order: int = option(3, at_least=1, at_most=3, help="values that a prediction goes through; its correction goes through one more")
+    order: int = option(3, at_least=1, at_most=4, help="values that a prediction goes through; its correction goes through one more")
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")
+    variable: Variable = option("log_snr", help="by polynomials in the log-SNR, or in the angle arctan(sigma / alpha)")
 
     @property
     def ode_order(self) -> int | None:
@@ -38,7 +39,7 @@ class UniPC(Predictor):
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)
-        return begin(reverse.sde, intervals, self.order, self.form, correct=True)
+        return begin(reverse.sde, intervals, self.order, self.form, correct=True, variable=self.variable)
 
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         return advance(state, reverse, x, interval, noise)

@@ -94,7 +94,8 @@ def check_history(subject: Subject) -> None:
                     continue
                 interval = grids[run][number]
                 predictor.step(reverse, states[run], interval, history[run], SeededNoise(0, range(len(states[run])), "sample"))
-                states[run], _, _, history[run] = predictor.step(reverse, states[run], interval, history[run], noises[run])
+                step = predictor.step(reverse, states[run], interval, history[run], noises[run])
+                states[run], history[run] = step.x, step.state
         off = max(float((x - y).abs().max()) for x, y in zip(states, alone, strict=True))
         assert off == 0, f"two runs in turn, with each step taken twice, are off the same runs alone by {off:.2g} ({sde.name})"
 
@@ -111,7 +112,8 @@ def check_reordered(subject: Subject) -> None:
         for y, history, places in ((step.x, step.state, range(MANY)), (step.x[order], moved, order.tolist())):
             noise = SeededNoise(9, places, "sample")
             for interval in grid[2:]:
-                y, _, _, history = predictor.step(reverse, y, interval, history, noise)
+                after = predictor.step(reverse, y, interval, history, noise)
+                y, history = after.x, after.state
             ends.append(y)
         off = float((ends[0][order] - ends[1]).abs().max())
         assert off < 1e-9, f"with the samples and Step.state in another order the rest of a run is off by {off:.2g} ({sde.name})"
