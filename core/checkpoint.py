@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import UserError
-from .files import read_json, recover_folder, remove_unfinished, write_folder, write_json
+from .files import read_json, recover_folder, write_folder, write_json
 
 _KEPT = 2
 
@@ -49,8 +49,7 @@ def save_step(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint of the latest step; what a killed process left half-written is removed."""
-    remove_unfinished(folder)
+    """The complete checkpoint of the latest step."""
     complete = [path for path in sorted(folder.glob("step-*")) if (path / "manifest.json").exists()]
     return complete[-1] if complete else None
 

@@ -18,12 +18,13 @@ from .errors import UserError
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Makes ``path`` by calling ``write`` with a temporary name (of the same suffix) in its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         with _naming(path):
             write(temporary)
             _sync(temporary)
             os.replace(temporary, path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -76,9 +77,12 @@ def recover_folder(path: Path) -> None:
 
 
 def remove_unfinished(parent: Path) -> None:
-    """Removes what a killed process left half-written in a folder."""
+    """Removes what killed processes left half-written in a folder."""
     for path in parent.glob(".writing-*"):
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _aside(path: Path) -> Path:

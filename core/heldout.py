@@ -19,12 +19,15 @@ def heldout_losses(
     dequantise: bool,
     draws: int,
     device: torch.device | str = "cpu",
+    rank: int = 0,
+    world: int = 1,
 ) -> Tensor:
-    """The loss of each item, a mean over ``draws`` of noise and time: (N,) float64, on the CPU."""
+    """The loss of each item, a mean over ``draws`` of noise and time: (N,) float64, on the CPU. Of ``world`` processes, process ``rank``
+    evaluates every ``world``-th batch, and has 0 for the others."""
     total = torch.zeros(len(items), dtype=torch.float64)
     with torch.no_grad():
         for draw in range(draws):
-            for start in range(0, len(items), batch):
+            for start in range(rank * batch, len(items), world * batch):
                 places = range(start, min(start + batch, len(items)))
                 noise = SeededNoise(seed, [draw * len(items) + i for i in places], "evaluation")
                 inputs = {key: value.to(device) for key, value in items.batch(places).items()}

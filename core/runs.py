@@ -3,15 +3,19 @@
 experiment.toml    the resolved experiment          run.json       versions, seed, threads, what is done
 training.jsonl     the training log                 checkpoints/   the training state
 weights.*          the weights that the rest uses   results.json   every figure with its protocol
-samples.*, inpainting.*, likelihood.*, *.png        what the stages made; likelihood/ holds chunks until all are there
+samples.*, inpainting.*, likelihood.*, *.png        what the stages made
+partial/           the chunks of a stage until it is finished      snapshots/     averaged weights of earlier steps
+trackers/          what TensorBoard and others keep
 latents.*, interpolation.*      what encode and interpolate made
 """
 
 import hashlib
 import os
 import platform
+import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
@@ -20,8 +24,9 @@ import tomli
 import torch
 
 from .errors import UserError
-from .files import read_json, write_json, write_text
+from .files import read_json, remove_unfinished, write_json, write_text
 
+_TRIES, _BETWEEN = 15, 0.2  # seconds: a process whose launcher was killed ends as late
 _PACKAGES = ("scoresde", "torchvision", "accelerate", "numpy", "scikit-learn")
 
 
@@ -36,17 +41,21 @@ class RunFolder:
         return self.path / name
 
     @staticmethod
-    def check(path: Path, experiment: str, *, resume: bool) -> "RunFolder":
+    def check(path: Path, experiment: str, *, resume: bool, today: Callable[[Path], str] | None = None) -> "RunFolder":
         """The folder of a run of this experiment (TOML), which need not be there yet; nothing is changed.
 
-        Raises UserError where it holds anything else, or this very run and ``resume`` is false.
+        ``today`` writes a file's experiment as this version would, which may have new options with defaults. Raises UserError where
+        the folder holds anything else, or this very run and ``resume`` is false.
         """
-        folder = RunFolder(path)
+        folder, file = RunFolder(path), path / "experiment.toml"
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return folder
-        if not (folder / "experiment.toml").is_file():
+        if not file.is_file():
             raise UserError(f"{path} holds something that is not a run: choose another --out DIR")
-        there = (folder / "experiment.toml").read_text(encoding="utf-8")
+        there = file.read_text(encoding="utf-8")
+        if there != experiment and today is not None:
+            with suppress(UserError):
+                there = today(file)
         if there != experiment:
             changes = ", ".join(differences(_tables(there), tomli.loads(experiment)))
             raise UserError(f"{path} holds the run of another experiment (it differs in {changes}): choose another --out DIR")
@@ -77,11 +86,30 @@ class RunFolder:
         facts: dict[str, Any] = read_json(self / "run.json")
         return facts
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from working in the folder. Raises UserError where one does, and goes on doing so for a moment."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            for _ in range(_TRIES):
+                if _lock(handle):
+                    break
+                time.sleep(_BETWEEN)
+            else:
+                raise UserError(f"{self.path}: another process is at work in this folder: wait for it, or end it")
+            yield
+        finally:
+            os.close(handle)
+
     def done(self, stage: str) -> bool:
         return self.exists and stage in self.facts["stages"]
 
+    def partial(self, stage: str) -> Path:
+        """Where a stage keeps what it has until it is finished."""
+        return self / "partial" / stage
+
     def finish(self, stage: str, seconds: float, figures: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Notes that a stage is done, and its figures in results.json."""
+        """Notes that a stage is done, and its figures in results.json; what it kept until then is removed."""
         path, figures = self / "results.json", list(figures)
         new = {figure["name"] for figure in figures}
         earlier = [figure for figure in read_json(path)["figures"] if figure["name"] not in new] if path.exists() else []
@@ -89,6 +117,29 @@ class RunFolder:
         facts = self.facts
         facts["stages"][stage] = {"seconds": round(seconds, 3), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_json(self / "run.json", facts)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Removes what killed processes left half-written, and what finished stages kept until they were."""
+        remove_unfinished(self.path)
+        for stage in (self / "partial").glob("*"):
+            if self.done(stage.name):
+                shutil.rmtree(stage)
+        with suppress(OSError):  # not there, or not empty
+            (self / "partial").rmdir()
+
+
+def _lock(handle: int) -> bool:
+    """Whether this process has the folder to itself now; true where the system knows no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def environment() -> dict[str, Any]:

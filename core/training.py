@@ -1,8 +1,10 @@
 """Training: Adam with warm-up and clipping, and a moving average of the weights (Song et al., 2021, App. H).
 
 In step k = 0, 1, ... the learning rate is lr min(k / warmup, 1), times (1 + cos(pi k / steps)) / 2 for the cosine schedule; then
-come the gradient's clipping, Adam, and the average. A step is a pure function of the state and its number: batches, times, noise
-and dropout are keyed by them.
+come the gradient's clipping, Adam, and the average. A step whose gradient is not finite changes neither weights nor average.
+
+A step is a pure function of the state and its number. Its batch may be cut into parts (``accumulate``) and each part be shared by
+processes: items, times, noise and dropout are keyed by the item's place in the whole batch, so that the result is the same up to rounding.
 """
 
 import math
@@ -18,6 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 from .batches import Source, source_of
 from .builtin import builtin
 from .data import Items
+from .dropout import dropout_layers, key_dropout
 from .ema import EMA
 from .errors import NonFiniteError
 from .experiment.schema import Training
@@ -36,7 +39,7 @@ class Trainer:
     ) -> None:
         self.settings, self.accelerator, self.score_of, self.seed = settings, accelerator, score_of, seed
         self.network = network.to(accelerator.device)
-        self.ema = EMA(self.network, settings.ema)
+        self.ema = EMA(self.network, settings.ema, ramp=settings.ema_ramp)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=settings.learning_rate,
@@ -45,7 +48,8 @@ class Trainer:
             foreach=True,
         )
         self._prepared, self._stepper = accelerator.prepare(self.network, self.optimizer)
-        self.done = 0
+        self._dropouts = dropout_layers(self.network)
+        self.done = self.skipped = self.skipped_in_a_row = 0
 
     def learning_rate(self, step: int) -> float:
         settings = self.settings
@@ -53,23 +57,39 @@ class Trainer:
         return rate * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps)) if settings.schedule == "cosine" else rate
 
     def advance(self, source: Source) -> Tensor:
-        """One step; its loss, not yet looked at (so that no device waits for it)."""
-        batch, noise = source(self.done)
-        place = self.done * self.accelerator.num_processes + self.accelerator.process_index
-        torch.manual_seed(stream_seed(self.seed, place, "dropout"))
+        """One step; this process's loss."""
+        accelerator, settings = self.accelerator, self.settings
         self._prepared.train()
-        x0 = batch.pop("x")
-        loss = self.settings.objective.loss(self.score_of(self._prepared).given(**batch), x0, noise).mean()
-        self._stepper.zero_grad()
-        self.accelerator.backward(loss)
-        if self.settings.clip > 0:
-            self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.settings.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.done)
-        self._stepper.step()
+        accelerator.gradient_accumulation_steps, accelerator.step = settings.accumulate, 0
+        losses = []
+        for part in range(settings.accumulate):
+            with accelerator.accumulate(self._prepared):
+                loss = self._loss(source, self.done * settings.accumulate + part)
+                accelerator.backward(loss)
+                losses.append(loss.detach())
+        norm = accelerator.clip_grad_norm_(self._prepared.parameters(), settings.clip or math.inf)
+        finite = bool(torch.isfinite(norm))
+        if finite or accelerator.scaler is not None:  # a scaler leaves the step out by itself, and lowers its scale
+            self._stepper.step()
+        self._stepper.zero_grad()
         self.done += 1
-        self.ema.update(self.network)
-        return loss.detach()
+        if finite:
+            self.ema.update(self.network)
+            self.skipped_in_a_row = 0
+        else:
+            self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
+        return torch.stack(losses).mean()
+
+    def _loss(self, source: Source, number: int) -> Tensor:
+        """The mean loss of this process's share of batch, or part of a batch, ``number``."""
+        batch, noise = source(number)
+        x0, accelerator = batch.pop("x"), self.accelerator
+        place = number * accelerator.num_processes + accelerator.process_index
+        torch.manual_seed(stream_seed(self.seed, place, "dropout"))  # for layers of other kinds
+        key_dropout(self._dropouts, self.seed, range(place * len(x0), (place + 1) * len(x0)), accelerator.device)
+        return self.settings.objective.loss(self.score_of(self._prepared).given(**batch), x0, noise).mean()
 
     def is_finite(self) -> bool:
         """Whether all weights are."""
@@ -85,7 +105,13 @@ class Trainer:
     def manifest(self) -> dict[str, Any]:
         """All numbers of the state."""
         scaler = self.accelerator.scaler
-        return {"step": self.done, "ema_updates": self.ema.updates, "scaler": scaler.state_dict() if scaler else None}
+        return {
+            "step": self.done,
+            "ema_updates": self.ema.updates,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "scaler": scaler.state_dict() if scaler else None,
+        }
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], manifest: dict[str, Any]) -> None:
         """Takes over the state that ``tensors`` and ``manifest`` gave."""
@@ -100,31 +126,39 @@ class Trainer:
         if manifest["scaler"] and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(manifest["scaler"])
         self.done, self.ema.updates = manifest["step"], manifest["ema_updates"]
+        self.skipped, self.skipped_in_a_row = manifest.get("skipped", 0), manifest.get("skipped_in_a_row", 0)
 
 
 def train_steps(trainer: Trainer, source: Source) -> Iterator[float | None]:
-    """Runs the steps that are left. Yields after each: the mean loss since the last log where one is due (every ``log_every``
-    steps, before a checkpoint, a validation and the end), else None.
+    """Runs the steps that are left. Yields after each: where a log is due (every ``log_every`` steps, before a checkpoint, a snapshot,
+    a validation and the end) the mean of the finite losses since the last one, nan if there is none; else None.
 
-    Raises NonFiniteError, naming the step, when a log is due and a loss since the last one or a weight is not finite.
+    Raises NonFiniteError, naming the step, where more steps in a row than ``skip_limit`` have had no finite gradient, and where a
+    log is due and a weight is not finite.
     """
     settings, losses = trainer.settings, list[Tensor]()
-    periods = [settings.log_every, settings.checkpoint_every, settings.validate_every or settings.checkpoint_every]
+    periods = [settings.log_every, settings.checkpoint_every, settings.validate_every, settings.snapshot_every]
     while trainer.done < settings.steps:
         losses.append(trainer.advance(source))
-        if trainer.done == settings.steps or any(trainer.done % period == 0 for period in periods):
-            values = torch.stack(losses).double().cpu()
-            wrong = (~torch.isfinite(values)).nonzero()
-            if len(wrong):
-                step = trainer.done - len(losses) + int(wrong[0])
-                raise NonFiniteError(f"training: the loss of objective {settings.objective.name!r} is not finite at step {step}")
-            if not trainer.is_finite():  # a finite loss may have a gradient that is not
+        if trainer.skipped_in_a_row > settings.skip_limit:
+            raise _not_finite(trainer, losses[-1])
+        if trainer.done == settings.steps or any(trainer.done % period == 0 for period in periods if period):
+            values = trainer.accelerator.reduce(torch.stack(losses), "mean").cpu().double()
+            if not trainer.is_finite():
                 steps = f"{trainer.done - len(losses)} to {trainer.done - 1}"
                 raise NonFiniteError(f"training: the weights are not finite after one of the steps {steps}")
             losses.clear()
-            yield float(values.mean())
+            yield float(values[values.isfinite()].mean())
         else:
             yield None
+
+
+def _not_finite(trainer: Trainer, loss: Tensor) -> NonFiniteError:
+    what, before = "gradient" if bool(torch.isfinite(loss)) else "loss", trainer.skipped_in_a_row - 1
+    row = f", nor in the {before} before it, which were left out" if before else ""
+    return NonFiniteError(
+        f"training: the {what} of objective {trainer.settings.objective.name!r} is not finite at step {trainer.done - 1}{row}"
+    )
 
 
 def train(
@@ -144,16 +178,17 @@ def train(
 ) -> nn.Module:
     """Trains any module, told what it predicts and what its time is (see ``Score``), and returns a copy with the averaged weights.
 
-    ``data`` hold items in the range that the module is to see: a tensor (N, *), a torch Dataset or a DataLoader. ``settings`` are
-    those of the table [training]: batch, learning_rate, schedule, warmup, clip, ema, log_every, ... ``on_loss`` is called with the
-    step and the mean loss every ``log_every`` steps. Raises NonFiniteError where the loss is not finite.
+    ``data`` hold items in the range that the module is to see: a tensor (N, *), a torch Dataset or a DataLoader (each of whose batches
+    is a part, where ``accumulate`` asks for several). ``settings`` are those of the table [training]: batch, learning_rate, schedule,
+    warmup, clip, ema, log_every, ... ``on_loss`` is called with the step and the mean loss every ``log_every`` steps. Raises
+    NonFiniteError where too many gradients in a row are not finite.
     """
     objective = objective or builtin("objective", "score_matching")
     table = Training(steps=steps, objective=objective, **settings)
     accelerator = Accelerator(cpu=device == "cpu")
     with torch.random.fork_rng(devices=[]):
         trainer = Trainer(network, lambda module: Score(sde, module, predicts, time, scale_input), table, accelerator, seed)
-        for loss in train_steps(trainer, source_of(data, table.batch, seed, accelerator.device, flip=table.flip)):
+        for loss in train_steps(trainer, source_of(data, table.batch // table.accumulate, seed, accelerator.device, flip=table.flip)):
             if loss is not None:
                 on_loss(trainer.done, loss)
     return trainer.ema.network

@@ -1,23 +1,31 @@
 """What the stages of a run share: the experiment, its folder, its data, and the network with its weights."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, ProjectConfiguration
 from torch import Tensor, nn
 
 from .checkpoint import load_weights, read_tensors, write_tensors
 from .data import Items, Split
 from .errors import UserError
 from .experiment import Experiment
-from .files import read_json, write_file, write_json
+from .files import read_json, write_file, write_folder, write_json
 from .noise import stream_seed
+from .parts import Parts
+from .processes import check_configuration, check_devices, check_joined
 from .progress import Progress
 from .runs import RunFolder, digest
 from .score import Score
+from .trackers import check_trackers
 
+_PATIENCE = timedelta(days=7)  # for which processes wait for one that works alone
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -39,10 +47,37 @@ class Workspace:
         run, training = self.experiment.run, self.experiment.training
         own = training is not None and training.precision is not None
         precision = training.precision if training is not None and training.precision is not None else run.precision
+        table = "training" if own else "run"
+        check_configuration(f"{table}.precision", precision)
+        device = device_of(run.device)
+        check_devices(device)
+        check_trackers(run.trackers)
+        trackers = ProjectConfiguration(project_dir=str(self.folder.path), logging_dir=str(self.folder / "trackers"))
         try:
-            return Accelerator(cpu=device_of(run.device) == "cpu", mixed_precision="no" if precision == "float32" else precision)
+            made = Accelerator(
+                cpu=device == "cpu",
+                mixed_precision="no" if precision == "float32" else precision,
+                log_with=list(run.trackers) or None,
+                project_config=trackers,
+                kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=_PATIENCE)],
+            )
         except ValueError as error:
-            raise UserError(f"{'training' if own else 'run'}.precision = {precision!r}: {error}") from error
+            raise UserError(f"{table}.precision = {precision!r}: {error}") from error
+        check_joined(made)
+        return made
+
+    @contextmanager
+    def opened(self, make: Callable[[], object]) -> Iterator[None]:
+        """The run's folder while it is worked in: once all processes have seen that it may be used, the main one makes and locks it."""
+        self.accelerator.wait_for_everyone()
+        with ExitStack() as held:
+            if self.is_main:
+                make()
+                held.enter_context(self.folder.locked())
+                self.folder.tidy()
+            self.accelerator.wait_for_everyone()
+            yield
+            self.accelerator.end_training()
 
     def items(self, split: Split) -> Items:
         """Raises UserError where the data cannot be opened."""
@@ -66,11 +101,24 @@ class Workspace:
     def score_of(self, network: nn.Module) -> Score:
         return self.experiment.model.score(self.experiment.sde, network)
 
-    def save_weights(self, network: nn.Module, facts: dict[str, Any]) -> None:
-        """Keeps the weights that samples and likelihoods use, and says which they are."""
+    def save_weights(self, network: nn.Module, facts: dict[str, Any], folder: Path | None = None) -> None:
+        """Keeps weights, and says which they are: those that samples and likelihoods use, or others in a folder of their own, made whole.
+
+        Only the main process does.
+        """
+        if not self.is_main:
+            return
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        write_file(self.folder / "weights.safetensors", lambda path: write_tensors(path, tensors))
-        write_json(self.folder / "weights.json", {**facts, "digest": digest([tensors[key] for key in sorted(tensors)])})
+        known = {**facts, "digest": digest([tensors[key] for key in sorted(tensors)])}
+        files: dict[str, Callable[[Path], object]] = {
+            "weights.safetensors": lambda path: write_tensors(path, tensors),
+            "weights.json": lambda path: write_json(path, known),
+        }
+        if folder is not None:
+            write_folder(folder, files)
+            return
+        for name, write in files.items():
+            write_file(self.folder / name, write)
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -95,8 +143,22 @@ class Workspace:
         dtype = _HALF.get(self.experiment.run.precision) or self.score_of(self.build()).dtype
         return torch.float64 if dtype is None else dtype
 
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes the run's folder; the others only compute."""
+        return bool(self.accelerator.is_main_process)
+
+    def parts(self, stage: str, names: Sequence[str]) -> Parts:
+        """A stage's parts with these names, of the weights in use. They are kept until the stage is finished."""
+        return Parts(self.folder.partial(stage) / str(self.weights["digest"]), names, self.accelerator)
+
     def progress(self, what: str, total: int, unit: str, done: int = 0) -> Progress:
-        return Progress(what, total, unit=unit, done=done, quiet=self.quiet)
+        return Progress(what, total, unit=unit, done=done, quiet=self.quiet or not self.is_main)
+
+    def part_progress(self, what: str, parts: Parts, sizes: Sequence[int], unit: str) -> Progress:
+        """The progress of this process's own parts, after those that were kept; ``sizes`` are those of all."""
+        done = sum(sizes[place] for place in parts.kept)
+        return self.progress(what + parts.whose, done + sum(sizes[place] for place in parts.own), unit, done)
 
 
 @final

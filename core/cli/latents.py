@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .environment import in_one_process
 from .options import plugin_options
 from .work import load_experiment, report, run_stage, with_weights
 
@@ -117,6 +118,7 @@ def _work(options: dict[str, Any], command: str, given: dict[str, Any], checked:
     from ..stages.likelihood import check_method
     from ..workspace import Workspace
 
+    in_one_process(command)
     experiment, registry, origin = load_experiment(options)
     name = experiment.experiment.name
     out = options["out"] or (free_folder(Path("runs"), f"{name}-{command}") if origin is None else free_folder(origin, command))

@@ -1,11 +1,12 @@
 """The command ``scoresde``.
 
 Exit status: 0 done, 1 a component that does not conform, 2 wrong input, 3 stopped by a value that is not finite, 143 after SIGTERM or
-Ctrl-C in training or likelihoods, with the state saved.
+Ctrl-C in training, sampling or likelihoods, with the state saved.
 """
 
 import sys
-from typing import Any
+import time
+from typing import Any, NoReturn
 
 import click
 
@@ -16,31 +17,48 @@ from .scaffold import new_plugin
 from .work import import_, likelihood, run, sample, train
 
 _STATUS_DEFAULT = 2
+_PATIENCE = 5.0  # seconds
 
 
 class Commands(click.Group):
-    """The group of all commands, which prints an expected error as plain lines without a traceback."""
+    """The group of all commands, which prints an expected error as plain lines without a traceback; ``obj`` are the command's words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = tuple(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         from scoresde.registry import RegistryError
 
         from ..errors import NonFiniteError, StoppedError, UserError
+        from ..processes import rank
 
         try:
             return super().invoke(ctx)
-        except (UserError, RegistryError, NonFiniteError, StoppedError) as error:
-            click.echo(str(error), err=True)
-            sys.exit(getattr(error, "status", _STATUS_DEFAULT))
+        except (UserError, RegistryError, NonFiniteError) as error:
+            end(str(error), getattr(error, "status", _STATUS_DEFAULT))
+        except StoppedError as error:
+            end(str(error) if rank() == 0 else "", StoppedError.status)
         except (ZeroDivisionError, OverflowError):
             raise
         except ArithmeticError as error:
-            click.echo(str(error), err=True)
-            sys.exit(NonFiniteError.status)
+            end(str(error), NonFiniteError.status)
         except BrokenPipeError:  # click ends quietly where nobody reads on
             raise
         except OSError as error:
-            click.echo(f"{error.filename or 'file'}: {error.strerror or error}", err=True)
-            sys.exit(_STATUS_DEFAULT)
+            end(f"{error.filename or 'file'}: {error.strerror or error}", _STATUS_DEFAULT)
+
+
+def end(message: str, status: int) -> NoReturn:
+    """Prints an error and exits. Of several processes the main one speaks: another waits for it to do so, which ends them all."""
+    from ..processes import rank
+
+    if message and rank():
+        time.sleep(_PATIENCE)
+        message = f"process {rank() + 1}: {message}"
+    if message:
+        click.echo(message, err=True)
+    sys.exit(status)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

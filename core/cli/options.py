@@ -29,6 +29,9 @@ def work_options(function: F) -> F:
     )(function)
     function = click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The run's folder.")(function)
     function = click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")(function)
+    function = click.option(
+        "--processes", type=click.IntRange(min=1), metavar="N", help="Work in N processes on this machine; the result is the same."
+    )(function)
     function = click.option("--quiet", is_flag=True, help="Say nothing while working.")(function)
     return plugin_options(function)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .environment import in_one_process, in_processes, missing, restore, say_where
 from .inspect import experiment_path
 from .options import discover, plugin_files, plugin_options, work_options
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from ..experiment import Experiment
     from ..runs import RunFolder
     from ..workspace import Workspace
+
+
+_SHARED = ("train", "sample", "condition", "likelihood")  # the other stages are the main process's alone
 
 
 @click.command()
@@ -29,6 +33,7 @@ def run(dry_run: bool, **options: Any) -> None:
       scoresde run digits
       scoresde run digits --set training.steps=200 --out runs/short
       scoresde run runs/digits --resume
+      scoresde run digits --processes 2
     """
     if dry_run:
         from ..plan import plan
@@ -99,6 +104,7 @@ def import_(checkpoint: Path, out: Path, **options: Any) -> None:
     from ..runs import RunFolder
     from ..workspace import Workspace
 
+    in_one_process("import")
     experiment, registry, _ = load_experiment(options)
     text = dumps(experiment, registry)
     folder = RunFolder.check(out, text, resume=False)
@@ -110,11 +116,14 @@ def load_experiment(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
     """(experiment, registry, the folder of the run that was named). Files of ``--plugin`` become the experiment's own."""
     import attrs
 
-    from ..experiment import load
+    from ..experiment import ExperimentError, load
 
     source, origin = experiment_path(options["experiment"])
     registry = discover(options["plugin"], options["no_plugins"])
-    experiment, registry = load(source, registry, options["overrides"])
+    try:
+        experiment, registry = load(source, registry, options["overrides"])
+    except ExperimentError as error:
+        raise ExperimentError([str(error), *missing(origin, registry)]) from error
     identity = experiment.experiment
     files = dict.fromkeys([*identity.plugins, *(path.absolute() for path in plugin_files(options["plugin"]))])
     return attrs.evolve(experiment, experiment=attrs.evolve(identity, plugins=tuple(files))), registry, origin
@@ -122,28 +131,32 @@ def load_experiment(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
 
 def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
     """Refuses what cannot work before anything is written, then does the stages that are not done yet."""
-    from ..experiment import dumps
+    from ..experiment import distributions, dumps, load
+    from ..processes import rank
     from ..runs import RunFolder, free_folder
     from ..stages import prepare
     from ..workspace import Workspace
 
+    in_processes(options["processes"])
     experiment, registry, origin = load_experiment(options)
     resume, out = options["resume"], options["out"]
     if out is None:
         out = Path("runs") / experiment.experiment.name if origin is None else origin if resume else free_folder(origin, command)
     text = dumps(experiment, registry)
-    folder = RunFolder.check(out, text, resume=resume)
+    folder = RunFolder.check(out, text, resume=resume, today=lambda file: dumps(*load(file, registry)))
     wanted, weights_from = with_weights(experiment, _stages(experiment, command, stages), folder, origin, options["experiment"])
     if folder.exists:
-        _restore_threads(folder)
+        restore(folder, registry)
     workspace = Workspace(experiment, folder, weights_from=weights_from, quiet=options["quiet"])
     left = [stage for stage in wanted if not folder.done(stage)]
     if left:
         prepare(workspace, left)
-        folder.make(text, {"seed": experiment.experiment.seed}, weights_from)
-    for stage in left:
-        run_stage(workspace, stage)
-    report(workspace)
+        facts = {"seed": experiment.experiment.seed, **say_where(workspace), "distributions": distributions(experiment, registry)}
+        with workspace.opened(lambda: folder.make(text, facts, weights_from)):
+            for stage in left:
+                run_stage(workspace, stage)
+    if rank() == 0:
+        report(workspace)
 
 
 def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> list[str]:
@@ -185,21 +198,6 @@ def with_weights(
     return ["train", *stages], None
 
 
-def _restore_threads(folder: "RunFolder") -> None:
-    """The number of threads that the run had, on which the last bits of its results depend."""
-    import os
-
-    import torch
-
-    threads = folder.facts["threads"]
-    torch.set_num_threads(threads)
-    if threads > (os.cpu_count() or 1):
-        click.echo(f"warning: the run had {threads} threads, more than this machine has processors", err=True)
-    there = torch.__version__
-    if folder.facts["versions"]["torch"] != there:
-        click.echo(f"warning: the run had torch {folder.facts['versions']['torch']}, here is {there}: last bits may differ", err=True)
-
-
 def run_stage(workspace: "Workspace", name: str) -> None:
     from ..stages import conditional_stage, evaluation_stage, likelihood_stage, sampling_stage, training_stage
 
@@ -211,8 +209,11 @@ def run_stage(workspace: "Workspace", name: str) -> None:
         "evaluate": evaluation_stage,
     }
     start = time.monotonic()
-    figures = stages[name](workspace)
-    workspace.folder.finish(name, time.monotonic() - start, figures or ())
+    if workspace.is_main or name in _SHARED:
+        figures = stages[name](workspace)
+    if workspace.is_main:
+        workspace.folder.finish(name, time.monotonic() - start, figures or ())
+    workspace.accelerator.wait_for_everyone()
 
 
 def report(workspace: "Workspace") -> None:

@@ -5,7 +5,7 @@ from .errors import ExperimentError
 from .finding import Shipped, find, shipped
 from .loading import Loaded, load
 from .schema import Conditioning, Evaluation, Experiment, Identity, LikelihoodTable, Plugins, Run, Sampling, Training, table
-from .writing import Description, describe, dumps
+from .writing import Description, describe, distributions, dumps
 
 __all__ = [
     "Conditioning",
@@ -23,6 +23,7 @@ __all__ = [
     "Training",
     "components",
     "describe",
+    "distributions",
     "dumps",
     "find",
     "load",

@@ -53,6 +53,9 @@ class Training:
 
     steps: int = option(at_least=1, help="optimiser steps")
     batch: int = option(128, at_least=1, help="items of one step, over all processes")
+    accumulate: int = option(
+        1, at_least=1, help="parts in which a process takes its share of the batch, one after the other, to save memory"
+    )
     learning_rate: float = option(2e-4, above=0, help="Adam's step size")
     schedule: Literal["constant", "cosine"] = option("constant", help="the learning rate after the warm-up: as it is, or falling to 0")
     warmup: int = option(0, at_least=0, help="steps in which the learning rate rises from 0")
@@ -60,12 +63,15 @@ class Training:
     clip: float = option(1.0, at_least=0, help="largest norm of the gradient; 0 for any")
     betas: tuple[float, float] = option((0.9, 0.999), at_least=0, below=1, help="Adam's decay rates")
     weight_decay: float = option(0.0, at_least=0, help="decoupled weight decay")
+    skip_limit: int = option(20, at_least=0, help="steps in a row that may be left out because their gradient is not finite")
     ema: float = option(0.999, at_least=0, below=1, help="decay of the weights' moving average")
+    ema_ramp: bool = option(True, help="let that decay rise with the steps: min(ema, (1 + n) / (10 + n))")
     dequantise: bool = option(True, help="add uniform noise to data with levels")
     flip: bool = option(False, help="mirror each picture from left to right with probability 1/2")
     validation: float = option(0.0, at_least=0, below=1, help="share of the training items kept for choosing the checkpoint")
     validate_every: int = option(0, at_least=0, help="steps between validations; 0 for one with every checkpoint")
     checkpoint_every: int = option(500, at_least=1, help="steps between checkpoints")
+    snapshot_every: int = option(0, at_least=0, help="steps between snapshots of the averaged weights, all of which are kept; 0 for none")
     log_every: int = option(50, at_least=1, help="steps between entries of the log")
     keep: Literal["best", "last"] = option("last", help="the checkpoint to go on with: the best in validation, or the last")
     objective: Objective = component("score_matching", help="the loss")
@@ -73,6 +79,8 @@ class Training:
     def __attrs_post_init__(self) -> None:
         if self.keep == "best" and self.validation == 0:
             raise ValueError('keep = "best" chooses by the validation loss: it needs validation > 0')
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate = {self.accumulate} does not divide batch = {self.batch}")
 
 
 @final
@@ -140,6 +148,7 @@ class Run:
     device: str = option("auto", help="cpu, cuda, mps, or auto for the first of them that is there")
     precision: Literal["float32", "bf16", "fp16"] = option("float32", help="the network's precision")
     chunk: int = option(64, at_least=1, help="networks see batches of exactly this size")
+    trackers: tuple[str, ...] = option((), help="where training reports beside its log: tensorboard, wandb or whatever accelerate offers")
 
 
 @final

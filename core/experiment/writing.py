@@ -9,6 +9,7 @@ import tomli_w
 from scoresde.registry import Registry
 
 from ..component import Component, Within
+from .compatibility import components
 from .schema import Experiment, Option, options
 from .words import text, type_words
 
@@ -34,6 +35,13 @@ def dumps(experiment: Experiment, registry: Registry) -> str:
 def describe(cls: type) -> list[Description]:
     """The options of a component, or the settings of a table."""
     return [_description(name, field) for name, field in options(cls).items()]
+
+
+def distributions(experiment: Experiment, registry: Registry) -> dict[str, str]:
+    """The distributions, and files, whose components an experiment uses, with their versions."""
+    used = {type(component) for _, component in components(experiment)}
+    provided = (provided for source in registry.sources for provided in source.components if provided.component in used)
+    return dict(sorted((one.distribution, one.version) for one in provided))
 
 
 def component_table(value: Any, registry: Registry) -> dict[str, Any]:

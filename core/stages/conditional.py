@@ -8,7 +8,7 @@ from ..interfaces import Condition
 from ..noise import Noise, SeededNoise
 from ..pictures import comparison, scatter
 from ..workspace import Workspace
-from .sampling import draw, model_range, save_array
+from .sampling import draw, joined, model_range, save_array
 
 
 def conditional_stage(workspace: Workspace) -> None:
@@ -28,7 +28,10 @@ def conditional_stage(workspace: Workspace) -> None:
         known = {key: value[rows].to(device) for key, value in observed.items()}
         return conditioner.condition(sde, known.pop("y"), noise, **known)
 
-    samples, _ = draw(workspace, sampling, count, conditioner.name, condition)
+    parts = draw(workspace, sampling, count, stage="condition", what=conditioner.name, condition=condition)
+    if not workspace.is_main:
+        return
+    samples, _ = joined(parts)
     save_array(workspace, f"{conditioner.name}.npz", samples=samples, originals=originals, **observed)
     path = workspace.folder / f"{conditioner.name}.png"
     columns = [("observed", observed["y"]), ("sample", samples), ("original", originals)]

@@ -1,4 +1,4 @@
-"""Log-densities of many items, in chunks that are kept as they come, so that a stopped evaluation goes on where it was.
+"""Log-densities of many items, in parts that are kept as they come.
 
 Chunk c holds the items c * size, ..., of which draw j is evaluated at once: with N items in the split, item i takes its dequantisation from
 the stream j N + i, and so its Hutchinson probes, but for an importance-weighted bound, whose draws share the probes of the stream
@@ -7,32 +7,22 @@ independent noise would raise it, and it would be no bound any more.
 """
 
 import math
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 from typing import NamedTuple, final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ..checkpoint import write_tensors
 from ..chunks import Chunk, chunks
 from ..data import Items
 from ..dequantisation import Diffused, bin_width, combine, combined_error, dequantise
-from ..errors import NonFiniteError, StoppedError, UserError
+from ..errors import NonFiniteError
 from ..experiment import LikelihoodTable
-from ..files import write_file
 from ..interfaces import LogProb
 from ..noise import Noise, SeededNoise
+from ..parts import Part, Parts
 from ..reverse import Reverse
 from ..sde import LinearSDE
 from ..workspace import Workspace
-
-_Part = dict[str, Tensor]
 
 
 class Densities(NamedTuple):
@@ -58,26 +48,22 @@ def diffused(workspace: Workspace) -> Diffused | None:
     return Diffused(float(sde.alpha(sde.t_min)), float(sde.sigma(sde.t_min)), points)
 
 
-def log_densities(workspace: Workspace, settings: LikelihoodTable, items: Items, count: int) -> Densities:
-    """Log-densities of the first ``count`` items; what an earlier attempt has left in the run's folder is taken from there."""
-    chunk = workspace.experiment.run.chunk
-    todo = [(draw, number) for draw in range(settings.dequantisations) for number in range(math.ceil(count / chunk))]
-    paths = [parts_folder(workspace) / f"draw-{draw:03d}-chunk-{number:06d}.safetensors" for draw, number in todo]
-    cut = list(chunks(range(count), chunk))
-    done = sum(cut[number].kept for (_, number), path in zip(todo, paths, strict=True) if path.exists())
-    with workspace.progress("likelihood", count * settings.dequantisations, "item", done) as progress, _interruptible(paths):
+def log_densities(workspace: Workspace, settings: LikelihoodTable, items: Items, count: int) -> Parts:
+    """Log-densities of the first ``count`` items, by all processes; what an earlier attempt has kept is taken from there."""
+    cut = list(chunks(range(count), workspace.experiment.run.chunk))
+    todo = [(draw, number) for draw in range(settings.dequantisations) for number in range(len(cut))]
+    parts = workspace.parts("likelihood", [f"draw-{draw:03d}-chunk-{number:06d}" for draw, number in todo])
+
+    def part(place: int) -> Part:
+        draw, number = todo[place]
+        made = _part(workspace, evaluate, items, cut[number], draw)
+        progress.update(cut[number].kept)
+        return made
+
+    with workspace.part_progress("likelihood", parts, [cut[number].kept for _, number in todo], "item") as progress:
         evaluate = Evaluator(workspace, settings)
-        for (draw, number), path in zip(todo, paths, strict=True):
-            if not path.exists():
-                part = _part(workspace, evaluate, items, cut[number], draw)
-                write_file(path, lambda temporary, part=part: write_tensors(temporary, part))  # type: ignore[misc]
-                progress.update(cut[number].kept)
-    return _joined([_read(path) for path in paths], settings, diffused(workspace), items)
-
-
-def parts_folder(workspace: Workspace) -> Path:
-    """Where chunks are kept until all are there, under the digest of the weights."""
-    return workspace.folder / "likelihood" / str(workspace.weights["digest"])
+        parts.make(part)
+    return parts
 
 
 @final
@@ -106,7 +92,7 @@ class Evaluator:
         return result._replace(value=torch.where(given_up, math.nan, result.value))
 
 
-def _part(workspace: Workspace, evaluate: Evaluator, items: Items, chunk: Chunk, draw: int) -> _Part:
+def _part(workspace: Workspace, evaluate: Evaluator, items: Items, chunk: Chunk, draw: int) -> Part:
     """Draw number ``draw`` of a chunk of items."""
     settings = workspace.experiment.likelihood
     assert settings is not None
@@ -121,8 +107,9 @@ def _part(workspace: Workspace, evaluate: Evaluator, items: Items, chunk: Chunk,
     return {**part, "log_weight": result.value.double() - log_q[: chunk.kept]}
 
 
-def _joined(parts: list[_Part], settings: LikelihoodTable, at: Diffused | None, items: Items) -> Densities:
+def joined(kept: Parts, settings: LikelihoodTable, at: Diffused | None, items: Items) -> Densities:
     """The results of all items from the parts of all draws, those of the first draw first."""
+    parts = list(kept)
     each = len(parts) // settings.dequantisations
     latent = torch.cat([part["latent"] for part in parts[-each:]])
 
@@ -139,27 +126,3 @@ def _joined(parts: list[_Part], settings: LikelihoodTable, at: Diffused | None, 
         latent=latent,
         log_weights=log_weights.contiguous(),
     )
-
-
-def _read(path: Path) -> _Part:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path}: cannot be read: {error}; remove it, and --resume evaluates its items again") from error
-
-
-@contextmanager
-def _interruptible(paths: list[Path]) -> Iterator[None]:
-    """SIGTERM and Ctrl-C stop at once, with all chunks kept that are whole."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        kept = sum(path.exists() for path in paths)
-        raise StoppedError(f"stopped with {kept} of {len(paths)} chunks evaluated and saved: --resume goes on from there")
-
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: stop, signal.SIGINT: stop}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

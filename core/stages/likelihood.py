@@ -6,7 +6,6 @@ interval is mean +- q std_error with Student's q for the number of items.
 """
 
 import math
-import shutil
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from ..noise import SeededNoise
 from ..pictures import density_map
 from ..runs import digest
 from ..workspace import Workspace
-from .densities import Densities, Evaluator, diffused, log_densities, parts_folder
+from .densities import Densities, Evaluator, diffused, joined, log_densities
 from .sampling import model_range, save_array
 
 _MAP = 64
@@ -35,7 +34,10 @@ def likelihood_stage(workspace: Workspace) -> list[dict[str, Any]]:
     settings = workspace.experiment.likelihood
     assert settings is not None
     items = workspace.items(settings.split)
-    result = log_densities(workspace, settings, items, counted(settings, items))
+    parts = log_densities(workspace, settings, items, counted(settings, items))
+    if not workspace.is_main:
+        return []
+    result = joined(parts, settings, diffused(workspace), items)
     arrays = result._asdict()
     if items.spec.levels is None:
         del arrays["log_weights"]
@@ -44,9 +46,7 @@ def likelihood_stage(workspace: Workspace) -> list[dict[str, Any]]:
     save_array(workspace, "likelihood.npz", **arrays)
     if items.spec.shape == (2,):
         draw_map(workspace, settings, items)
-    found = figures(workspace, settings, items, result)
-    shutil.rmtree(parts_folder(workspace).parent)
-    return found
+    return figures(workspace, settings, items, result)
 
 
 def check_likelihood(workspace: Workspace) -> None:

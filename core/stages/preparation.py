@@ -1,8 +1,10 @@
 """What is refused before any work, and before anything is written: data, a device or weights that are not there, parts that do not fit."""
 
+import os
 from collections.abc import Sequence
 
 from ..errors import UserError
+from ..experiment import Training
 from ..noise import SeededNoise
 from ..workspace import Workspace
 from .likelihood import check_likelihood
@@ -34,9 +36,23 @@ def prepare(workspace: Workspace, stages: Sequence[str]) -> None:
         if experiment.training is None:
             raise UserError(f"model {experiment.model.name!r} has to be trained: the experiment has no table [training]")
         split_validation(train, experiment.training.validation, workspace.seed)
+        _check_shares(workspace, experiment.training)
         if experiment.training.flip and not train.spec.is_image:
             words = f"data {experiment.data.name!r} of shape {train.spec.shape} are no pictures (1 or 3 channels, H, W)"
             raise UserError(f"training.flip = true: {words}")
+
+
+def _check_shares(workspace: Workspace, training: Training) -> None:
+    """Raises UserError where the processes cannot have equal shares of a batch, in as many parts."""
+    processes = workspace.accelerator.num_processes
+    if training.batch % (training.accumulate * processes):
+        parts = f", in {training.accumulate} parts each" if training.accumulate > 1 else ""
+        many = training.accumulate * processes
+        raise UserError(f"training.batch = {training.batch} cannot be shared by {processes} processes{parts}: take a multiple of {many}")
+    asked = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
+    if asked not in (1, training.accumulate):
+        words = f"asks for {asked} steps of gradient accumulation, and training.accumulate is {training.accumulate}"
+        raise UserError(f"accelerate's configuration {words}: set that (--set training.accumulate={asked})")
 
 
 def _observe(workspace: Workspace) -> None:

@@ -1,6 +1,5 @@
 """The sampling stage: unconditional samples as arrays and as a picture."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,11 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..chunks import chunks
 from ..data import Items
 from ..experiment import Sampling
 from ..files import write_file
 from ..interfaces import Condition
 from ..noise import Noise
+from ..parts import Part, Parts
 from ..pictures import image_grid, lines, scatter
 from ..sampling import generate
 from ..workspace import Workspace
@@ -27,7 +28,10 @@ def sampling_stage(workspace: Workspace) -> list[dict[str, Any]]:
     settings = workspace.experiment.sampling
     assert settings is not None
     items = workspace.items("test")
-    samples, evaluations = draw(workspace, settings, settings.count, "sampling")
+    parts = draw(workspace, settings, settings.count, stage="sample", what="sampling")
+    if not workspace.is_main:
+        return []
+    samples, evaluations = joined(parts)
     save_array(workspace, "samples.npz", x=items.spec.quantise(samples), model_range=samples)
     show(workspace, samples, items)
     protocol = sampling_protocol(workspace, settings, settings.count, evaluations)
@@ -38,29 +42,45 @@ def draw(
     workspace: Workspace,
     settings: Sampling,
     count: int,
+    *,
+    stage: str,
     what: str,
     condition: Callable[[Sequence[int], Noise], Condition] | None = None,
-) -> tuple[Tensor, int]:
-    """``count`` samples in the model's range and the network evaluations that each has cost."""
-    experiment = workspace.experiment
-    score, chunk = workspace.score(), experiment.run.chunk
+) -> Parts:
+    """``count`` samples, by all processes, in chunks that are kept under the name of the stage until it ends."""
+    experiment, items, score = workspace.experiment, workspace.items("test"), workspace.score()
     intervals = settings.grid.intervals(experiment.sde, settings.steps)
-    with workspace.progress(what, count * len(intervals), "sample steps") as progress:
+    cut = list(chunks(range(count), experiment.run.chunk))
+    parts = workspace.parts(stage, [f"chunk-{place:06d}" for place in range(len(cut))])
+
+    def part(place: int) -> Part:
+        chunk, before = cut[place], score.evaluations
+        known = None if condition is None else (lambda places, noise: condition([chunk.places[i] for i in places], noise))
         samples = generate(
             score,
             settings.sampler,
             intervals,
-            workspace.items("test").spec.shape,
-            range(count),
+            items.spec.shape,
+            chunk.indices[: chunk.kept],
             seed=workspace.seed,
-            chunk=chunk,
+            chunk=experiment.run.chunk,
             denoise=settings.denoise,
-            condition=condition,
-            uniform=workspace.items("test").spec.range if settings.start == "uniform" else None,
+            condition=known,
+            uniform=items.spec.range if settings.start == "uniform" else None,
             device=workspace.accelerator.device,
             on_step=progress.update,
         )
-    return samples, score.evaluations // math.ceil(count / chunk)
+        return {"x": samples, "evaluations": torch.tensor(score.evaluations - before)}
+
+    with workspace.part_progress(what, parts, [chunk.kept * len(intervals) for chunk in cut], "sample steps") as progress:
+        parts.make(part)
+    return parts
+
+
+def joined(parts: Parts) -> tuple[Tensor, int]:
+    """The samples in the model's range, and the network evaluations that each has cost."""
+    each = list(parts)
+    return torch.cat([part["x"] for part in each]), sum(int(part["evaluations"]) for part in each) // len(each)
 
 
 def sampling_protocol(workspace: Workspace, settings: Sampling, count: int, evaluations: int) -> dict[str, Any]:

@@ -2,28 +2,28 @@
 
 import json
 import math
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from torch import nn
+import tomli
 
 from ..batches import Batches
 from ..checkpoint import load_weights, newest, read, save, save_step
 from ..data import Items, Subset
 from ..errors import NonFiniteError, StoppedError, UserError
 from ..experiment import Training
-from ..files import write_text
+from ..files import remove_unfinished, write_text
 from ..heldout import heldout_losses
 from ..noise import permutation
 from ..pictures import loss_curve
+from ..signals import terminated
+from ..trackers import begin_tracking, track
 from ..training import Trainer, train_steps
 from ..workspace import Workspace
 
 _VALIDATION_DRAWS = 4
+_ASKED_EVERY = 10
 
 
 def training_stage(workspace: Workspace) -> None:
@@ -61,12 +61,17 @@ class TrainingRun:
 
     def __init__(self, workspace: Workspace, settings: Training, trainer: Trainer, held_out: Items | None) -> None:
         self.workspace, self.settings, self.trainer, self.held_out = workspace, settings, trainer, held_out
-        self.checkpoints, self.log = workspace.folder / "checkpoints", workspace.folder / "training.jsonl"
+        self.checkpoints, self.snapshots = workspace.folder / "checkpoints", workspace.folder / "snapshots"
+        self.log = workspace.folder / "training.jsonl"
         self.best: dict[str, Any] | None = None
         self.records: list[dict[str, Any]] = []
 
     def restore(self) -> None:
         """Goes back to the newest checkpoint, and to the log as it was then."""
+        if self.workspace.is_main:
+            remove_unfinished(self.checkpoints)
+            remove_unfinished(self.snapshots)
+        self.workspace.accelerator.wait_for_everyone()
         path = newest(self.checkpoints)
         if path is None:
             return
@@ -83,7 +88,7 @@ class TrainingRun:
         settings, trainer, accelerator = self.settings, self.trainer, self.workspace.accelerator
         source = Batches(
             items,
-            settings.batch,
+            settings.batch // settings.accumulate,
             self.workspace.seed,
             dequantise=settings.dequantise,
             flip=settings.flip,
@@ -92,14 +97,28 @@ class TrainingRun:
             device=accelerator.device,
         )
         self._write_log()
+        self._begin_tracking()
         with self.workspace.progress("training", settings.steps, "step", trainer.done) as progress, terminated() as stop:
             for loss in self._guarded(train_steps(trainer, source)):
-                progress.update(1, **({} if loss is None else {"loss": loss}))
+                progress.update(1, **self._figures(loss))
                 if loss is not None:
                     self._record(loss)
-                if stop:
+                if self._agreed(bool(stop)):
                     self._save()
                     raise StoppedError(f"stopped at step {trainer.done}, with the state saved: --resume goes on from there")
+
+    def _figures(self, loss: float | None) -> dict[str, float]:
+        skipped = {"skipped": self.trainer.skipped} if self.trainer.skipped else {}
+        return {} if loss is None else {"loss": loss, **skipped}
+
+    def _agreed(self, stop: bool) -> bool:
+        """Whether a process is to stop; all are asked at the same steps, on accelerators at every tenth, for they wait for the answer."""
+        accelerator = self.workspace.accelerator
+        if accelerator.num_processes == 1:
+            return stop
+        if stop:
+            accelerator.set_trigger()
+        return (accelerator.device.type == "cpu" or self.trainer.done % _ASKED_EVERY == 0) and bool(accelerator.check_trigger())
 
     def _guarded(self, losses: Iterator[float | None]) -> Iterator[float | None]:
         try:
@@ -112,22 +131,33 @@ class TrainingRun:
         return NonFiniteError(f"{what}; " + (f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"))
 
     def _record(self, loss: float) -> None:
+        """Where a log is due: the record, and what else is due at this step."""
         settings, step = self.settings, self.trainer.done
         last = step == settings.steps
-        record: dict[str, Any] = {"step": step, "loss": loss, "learning_rate": self.trainer.learning_rate(step - 1)}
+        record: dict[str, Any] = {"step": step, "loss": loss if math.isfinite(loss) else None}
+        record |= {"learning_rate": self.trainer.learning_rate(step - 1), "skipped": self.trainer.skipped}
         if self.held_out is not None and (last or step % (settings.validate_every or settings.checkpoint_every) == 0):
             record["validation"] = self.validate(self.held_out)
             if not math.isfinite(record["validation"]):
                 raise self._not_finite(f"training: the validation loss is not finite after step {step - 1}")
             self._keep_best(step, record["validation"])
         self.records.append(record)
-        with self.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
+        if self.workspace.is_main:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(record) + "\n")
+        track(self.workspace.accelerator, record)
+        if settings.snapshot_every and step % settings.snapshot_every == 0:
+            self.workspace.save_weights(self.trainer.ema.network, self._facts(), self.snapshots / f"step-{step:08d}")
         if last or step % settings.checkpoint_every == 0:
             self._save()
 
+    def _facts(self) -> dict[str, Any]:
+        """Which weights are kept of this step."""
+        return {"weights": "ema" if self.settings.ema else "raw", "step": self.trainer.done}
+
     def validate(self, items: Items) -> float:
         """The objective of the averaged weights on the kept items, with the same noise every time."""
+        accelerator = self.workspace.accelerator
         losses = heldout_losses(
             self.settings.objective,
             self.workspace.score_of(self.trainer.ema.network),
@@ -136,26 +166,39 @@ class TrainingRun:
             batch=self.settings.batch,
             dequantise=self.settings.dequantise,
             draws=_VALIDATION_DRAWS,
-            device=self.workspace.accelerator.device,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
         )
+        if accelerator.num_processes > 1:
+            losses = accelerator.reduce(losses.to(accelerator.device), "sum").cpu()
         return float(losses.mean())
 
     def _keep_best(self, step: int, value: float) -> None:
         if self.best is None or value < self.best["validation"]:
             self.best = {"step": step, "validation": value}
-            if self.settings.keep == "best":
+            if self.settings.keep == "best" and self.workspace.is_main:
                 save(self.checkpoints, "best", {"ema": self.trainer.ema.network.state_dict()}, self.best)
 
-    def _save(self) -> Path:
-        return save_step(self.checkpoints, self.trainer.done, self.trainer.tensors(), {**self.trainer.manifest(), "best": self.best})
+    def _save(self) -> None:
+        if self.workspace.is_main:
+            save_step(self.checkpoints, self.trainer.done, self.trainer.tensors(), {**self.trainer.manifest(), "best": self.best})
+
+    def _begin_tracking(self) -> None:
+        experiment = self.workspace.experiment
+        if experiment.run.trackers:
+            tables = tomli.loads((self.workspace.folder / "experiment.toml").read_text(encoding="utf-8"))
+            begin_tracking(self.workspace.accelerator, experiment.experiment.name, tables, self.trainer.done)
 
     def _write_log(self) -> None:
-        write_text(self.log, "".join(json.dumps(record) + "\n" for record in self.records))
+        if self.workspace.is_main:
+            write_text(self.log, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def finish(self) -> None:
         """Keeps the chosen weights and draws the loss curve."""
-        network: nn.Module = self.trainer.ema.network
-        facts: dict[str, Any] = {"weights": "ema", "step": self.trainer.done}
+        if not self.workspace.is_main:
+            return
+        network, facts = self.trainer.ema.network, self._facts()
         if self.settings.keep == "best":
             best = read(self.checkpoints / "best")
             network.load_state_dict(best.tensors["ema"])
@@ -173,20 +216,3 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return records
-
-
-@contextmanager
-def terminated() -> Iterator[list[int]]:
-    """A list that is no longer empty once SIGTERM or Ctrl-C has come; a second Ctrl-C interrupts at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -24,7 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, leaky_relu, relu, scaled_dot_product_attention, silu
 
-from .layers import Dropout, conv1x1, conv3x3, group_norm, initialise, linear
+from scoresde.core.dropout import Dropout
+
+from .layers import conv1x1, conv3x3, group_norm, initialise, linear
 
 Nonlinearity: TypeAlias = Literal["swish", "elu", "relu", "lrelu"]
 ACTIVATIONS: Mapping[Nonlinearity, Callable[..., Tensor]] = {

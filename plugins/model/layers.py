@@ -2,9 +2,7 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 _NEARLY_ZERO = 1e-10
 
@@ -39,28 +37,3 @@ def group_norm(channels: int, groups: int | None = None) -> nn.GroupNorm:
     """``groups``, or min(C / 4, 32) as published for NCSN++, or the next smaller number that divides C."""
     most = max(min(channels // 4, 32), 1) if groups is None else groups
     return nn.GroupNorm(next(count for count in range(most, 0, -1) if channels % count == 0), channels, eps=1e-6)
-
-
-class Dropout(nn.Module):
-    """Sets a share of the activations to 0 in training and divides the others by what is left."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.share == 0:
-            return x
-        return x * _kept(x, self.share) if x.device.type == "cpu" else dropout(x, self.share)
-
-
-def _kept(x: Tensor, share: float) -> Tensor:
-    """0 or 1 / (1 - share), like x, which has four axes. CPUs draw slowly: one draw of 64 bits serves four entries, which takes the
-    share to the nearest 1 / 65536."""
-    count, dropped = x.numel(), round(share * 65536)
-    bits = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,), device=x.device).view(torch.int16)[:count]
-    kept = (bits >= dropped - 32768).to(x.dtype).mul_(65536 / (65536 - dropped))
-    if x.is_contiguous():
-        return kept.view(x.shape)
-    batch, channels, *sides = x.shape
-    return kept.view(batch, *sides, channels).permute(0, 3, 1, 2)

@@ -12,6 +12,7 @@ from torch import nn
 
 from scoresde.core.checkpoint import load_weights, newest, read, read_tensors, save, save_step, write_tensors
 from scoresde.core.errors import UserError
+from scoresde.core.files import remove_unfinished
 
 TENSORS = {"model": {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}, "optimizer": {"a/exp_avg": torch.ones(2, 3)}}
 
@@ -51,6 +52,7 @@ def test_what_a_killed_process_left_is_no_checkpoint_and_is_removed(tmp_path: Pa
     (tmp_path / ".writing-x" / "model.safetensors").write_bytes(b"half")
     (tmp_path / "step-00000010").mkdir()
     assert newest(tmp_path) == tmp_path / "step-00000005"
+    remove_unfinished(tmp_path)
     assert not (tmp_path / ".writing-x").exists()
 
 

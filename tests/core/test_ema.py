@@ -26,6 +26,15 @@ def test_the_rate_rises_to_its_value(rate: float) -> None:
     assert ema.updates == 40
 
 
+def test_without_a_ramp_the_rate_is_the_same_from_the_start() -> None:
+    layer = parameter(1.0)
+    ema = EMA(layer, 0.75, ramp=False)
+    for value in (2.0, 4.0):
+        nn.init.constant_(layer.weight, value)
+        ema.update(layer)
+    assert ema.network.weight.item() == 0.75 * (0.75 * 1.0 + 0.25 * 2.0) + 0.25 * 4.0
+
+
 def test_a_rate_of_zero_is_the_parameters_themselves() -> None:
     layer = nn.Linear(3, 3)
     ema = EMA(layer, 0.0)

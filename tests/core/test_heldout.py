@@ -33,3 +33,10 @@ def test_losses_do_not_depend_on_the_batch_and_are_the_same_every_time() -> None
     assert torch.equal(losses(50), losses(50))
     torch.testing.assert_close(losses(50), losses(50, batch=7), rtol=1e-5, atol=1e-6)
     assert not torch.equal(losses(50), losses(50, seed=1))
+
+
+def test_the_shares_of_all_processes_are_the_losses_of_one() -> None:
+    whole = losses(50, batch=8)
+    shares = [losses(50, batch=8, rank=rank, world=3) for rank in range(3)]
+    assert torch.equal(sum(shares), whole)
+    assert [int((share != 0).sum()) for share in shares] == [18, 16, 16]

@@ -121,3 +121,40 @@ def test_a_digest_is_of_the_bytes() -> None:
     assert digest([x]) == digest([x[:1], x[1:]]) == digest([x.T.contiguous().T])
     assert digest([x]) != digest([x + 1e-6])
     assert len(digest([x])) == 16
+
+
+def test_an_experiment_that_today_is_written_with_new_options_is_the_same(tmp_path: Path) -> None:
+    folder, now = made(tmp_path), ONE + "new = 1\n"
+    with pytest.raises(UserError, match=r"it differs in sde\.new"):
+        RunFolder.check(tmp_path, now, resume=True)
+    assert RunFolder.check(tmp_path, now, resume=True, today=lambda file: file.read_text() + "new = 1\n").exists
+    (folder / "experiment.toml").write_text("[experiment\n")
+
+    def refuse(file: Path) -> str:
+        raise UserError("not TOML")
+
+    with pytest.raises(UserError, match=r"it differs in experiment, sde"):
+        RunFolder.check(tmp_path, now, resume=True, today=refuse)
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoresde.core.runs._TRIES", 2)
+    folder = made(tmp_path)
+    with folder.locked():
+        with pytest.raises(UserError) as error, RunFolder(tmp_path).locked():
+            pass
+        assert str(error.value) == f"{tmp_path}: another process is at work in this folder: wait for it, or end it"
+    with folder.locked():
+        pass
+
+
+def test_tidying_removes_what_is_half_written_and_what_is_finished(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    for stage in ("sample", "likelihood"):
+        (folder.partial(stage) / "digest").mkdir(parents=True)
+    (folder / ".writing-7-samples.npz").write_text("half")
+    folder.finish("sample", 1.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["experiment.toml", "partial", "results.json", "run.json"]
+    assert [path.name for path in (folder / "partial").iterdir()] == ["likelihood"]
+    folder.finish("likelihood", 1.0)
+    assert not (folder / "partial").exists()

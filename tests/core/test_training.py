@@ -1,5 +1,6 @@
 """Training against a reference that is written out by hand."""
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any, final
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from scoresde.core import Noise, Objective, Score, SeededNoise, train
 from scoresde.core.batches import source_of
+from scoresde.core.dropout import Dropout
 from scoresde.core.errors import NonFiniteError
 from scoresde.core.experiment import Training
 from scoresde.core.noise import stream_seed
@@ -33,13 +35,13 @@ def fresh_accelerate() -> Iterator[None]:
 class Net(nn.Module):
     """A small network with dropout and a parameter that is never used."""
 
-    def __init__(self, dropout: float = 0.0) -> None:
+    def __init__(self, dropout: float | nn.Module = 0.0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.first = nn.Parameter(torch.randn(3, 8, generator=generator))
         self.unused = nn.Parameter(torch.ones(2))
         self.last = nn.Parameter(torch.randn(8, 2, generator=generator))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout if isinstance(dropout, nn.Module) else nn.Dropout(dropout)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         hidden = torch.tanh(torch.cat([x, t[:, None].to(x.dtype)], 1) @ self.first)
@@ -49,18 +51,18 @@ class Net(nn.Module):
 @final
 @attrs.frozen(kw_only=True)
 class Poisoned(Objective):
-    """The squared output, with a value or a gradient that is no number for batches whose first draw is the chosen one."""
+    """The squared output, with a value or a gradient that is no number in the chosen steps."""
 
     name = "poisoned"
 
-    step: int
+    steps: tuple[int, ...]
     gradient: bool = False
 
     def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:
-        first = noise.uniform((len(x0),))
-        out = score.network(x0, torch.zeros(len(x0))).square().mean(1)
-        chosen = SeededNoise(SEED, range(self.step * len(x0), (self.step + 1) * len(x0)), "training").uniform((len(x0),))
-        if not torch.equal(first, chosen):
+        first, count = noise.uniform((len(x0),)), len(x0)
+        out = score.network(x0, torch.zeros(count)).square().mean(1)
+        chosen = (SeededNoise(SEED, range(step * count, (step + 1) * count), "training").uniform((count,)) for step in self.steps)
+        if not any(torch.equal(first, draw) for draw in chosen):
             return out
         return out + (torch.zeros_like(out) * out).abs().sqrt() if self.gradient else out * math.nan
 
@@ -71,7 +73,7 @@ def trainer(network: nn.Module, **settings: Any) -> Trainer:
 
 
 def run(made: Trainer, steps: int) -> list[float]:
-    source = source_of(DATA, made.settings.batch, SEED, "cpu")
+    source = source_of(DATA, made.settings.batch // made.settings.accumulate, SEED, "cpu")
     return [float(made.advance(source)) for _ in range(steps)]
 
 
@@ -158,7 +160,8 @@ def test_a_restored_run_goes_on_bit_for_bit(stop: int) -> None:
     assert run(second, 15 - stop) == losses[stop:]
     assert torch.equal(flat(second.network), flat(straight.network))
     assert torch.equal(flat(second.ema.network), flat(straight.ema.network))
-    assert second.manifest() == straight.manifest() == {"step": 15, "ema_updates": 15, "scaler": None}
+    state = {"step": 15, "ema_updates": 15, "skipped": 0, "skipped_in_a_row": 0, "scaler": None}
+    assert second.manifest() == straight.manifest() == state
 
 
 def test_dropout_is_a_function_of_seed_and_step() -> None:
@@ -182,22 +185,56 @@ def test_losses_are_given_when_one_is_due() -> None:
             assert loss == pytest.approx(sum(groups[step]) / len(groups[step]), rel=1e-6)
 
 
-def test_a_loss_that_is_no_number_is_named_with_its_step() -> None:
-    made = trainer(Net(), log_every=10, objective=Poisoned(step=6))
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_step_without_a_finite_gradient_is_named(gradient: bool) -> None:
+    made = trainer(Net(), log_every=10, skip_limit=0, objective=Poisoned(steps=(6,), gradient=gradient))
     with pytest.raises(NonFiniteError) as error:
         list(train_steps(made, source_of(DATA, 4, SEED, "cpu")))
-    assert str(error.value) == "training: the loss of objective 'poisoned' is not finite at step 6"
-    assert made.done == 10
+    what = "gradient" if gradient else "loss"
+    assert str(error.value) == f"training: the {what} of objective 'poisoned' is not finite at step 6"
+    assert made.done == 7
+    assert made.is_finite()
 
 
-def test_a_gradient_that_is_no_number_is_seen_before_a_checkpoint() -> None:
-    """The loss of the step is finite, and so are those after it where nothing is logged."""
-    made = trainer(Net(), steps=9, log_every=3, checkpoint_every=9, objective=Poisoned(step=8, gradient=True))
-    steps = train_steps(made, source_of(DATA, 4, SEED, "cpu"))
-    assert [next(steps) is None for _ in range(8)] == [True, True, False] * 2 + [True, True]
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_step_without_a_finite_gradient_is_left_out(gradient: bool) -> None:
+    """Weights, moments and average stay as they are, and the loss that is no number is not in the mean."""
+    made = trainer(Net(), steps=9, log_every=3, skip_limit=2, objective=Poisoned(steps=(3, 4), gradient=gradient))
+    source, means = source_of(DATA, 4, SEED, "cpu"), []
+    for mean in train_steps(made, source):
+        means.append(mean)
+        if made.done == 3:
+            before = {group: {key: value.clone() for key, value in entries.items()} for group, entries in made.tensors().items()}
+        if made.done in (4, 5):
+            now = made.tensors()
+            assert all(torch.equal(now[group][key], value) for group, entries in before.items() for key, value in entries.items())
+    assert (made.skipped, made.skipped_in_a_row, made.ema.updates, made.done) == (2, 0, 7, 9)
+    assert [mean is None for mean in means] == [True, True, False] * 3
+    assert all(math.isfinite(mean) for mean in means[2::3])
+
+
+def test_training_stops_where_too_many_steps_in_a_row_are_left_out() -> None:
+    made = trainer(Net(), steps=9, skip_limit=1, objective=Poisoned(steps=(2, 4, 5)))
     with pytest.raises(NonFiniteError) as error:
-        next(steps)
-    assert str(error.value) == "training: the weights are not finite after one of the steps 6 to 8"
+        list(train_steps(made, source_of(DATA, 4, SEED, "cpu")))
+    said = "training: the loss of objective 'poisoned' is not finite at step 5, nor in the 1 before it, which were left out"
+    assert str(error.value) == said
+    assert (made.done, made.skipped, made.skipped_in_a_row) == (6, 3, 2)
+
+
+@pytest.mark.parametrize("dropout", [nn.Identity(), Dropout(0.5)])
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_is_the_whole_batch(parts: int, dropout: nn.Module) -> None:
+    whole, cut = Net(dropout), Net(copy.deepcopy(dropout))
+    one, other = trainer(whole, learning_rate=0.02, ema=0.9), trainer(cut, learning_rate=0.02, ema=0.9, accumulate=parts)
+    torch.testing.assert_close(run(other, 6), run(one, 6), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(flat(cut), flat(whole), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(flat(other.ema.network), flat(one.ema.network), rtol=1e-5, atol=1e-5)
+
+
+def test_a_batch_that_has_no_such_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^accumulate = 3 does not divide batch = 4$"):
+        trainer(Net(), accumulate=3)
 
 
 def test_train_takes_a_module_and_a_tensor_and_leaves_the_global_stream_alone() -> None:

@@ -1,16 +1,29 @@
 """The command run in this process, in a working directory of its own, on experiments that take a second."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from accelerate.state import AcceleratorState
 from click.testing import CliRunner, Result
 
 from scoresde.core.cli import main
+
+LIMIT = 300.0  # seconds for a command of several processes
+
+
+class Ended(NamedTuple):
+    """How a process has ended; a negative status is the signal that killed it."""
+
+    status: int
+    out: str
+    err: str
+
 
 TINY = """\
 # Points in space, learned by a network of a few numbers
@@ -201,3 +214,28 @@ def refused(scoresde: Callable[..., Result], tree: Callable[[Path], dict[str, by
         return result.stderr.splitlines()
 
     return lines
+
+
+@pytest.fixture(scope="session")
+def forking() -> "Iterator[subprocess.Popen[str]]":
+    """A process that has imported everything, and forks others."""
+    script, environment = Path(__file__).with_name("forking.py"), {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, script], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+        yield process
+        process.communicate()
+
+
+@pytest.fixture
+def several(forking: "subprocess.Popen[str]", folder: Path) -> Callable[..., list[Ended]]:
+    """Runs the command in this many processes of one thread each: how each has ended."""
+
+    def command(processes: int, *arguments: str, before: str = "", kill: tuple[float | None, int] = (None, 0)) -> list[Ended]:
+        job = {"processes": processes, "arguments": arguments, "folder": str(folder), "before": before, "kill": kill, "seconds": LIMIT}
+        assert forking.stdin is not None
+        assert forking.stdout is not None
+        forking.stdin.write(json.dumps(job) + "\n")
+        forking.stdin.flush()
+        return [Ended(*process) for process in json.loads(forking.stdout.readline())]
+
+    return command

@@ -232,12 +232,12 @@ def test_an_evaluation_that_was_cut_goes_on_bit_for_bit_and_repeats_nothing(
     monkeypatch.setattr(densities.Evaluator, "__call__", counted)
     with pytest.raises(RuntimeError, match=r"^cut short$"):
         scoresde("likelihood", "levels.toml", "--out", "cut", *DRAWS)
-    assert len(list(Path("cut/likelihood").rglob("*.safetensors"))) == 4
+    assert len(list(Path("cut/partial/likelihood").rglob("*.safetensors"))) == 4
     result = scoresde("likelihood", "cut", "--resume")
     assert calls == [0, 4, 8, 0, 4, 4, 8]
     assert result.stderr.splitlines()[-1].startswith("likelihood: item 20/20 (100 %), done in ")
     same("straight", "cut")
-    assert not Path("cut/likelihood").exists()
+    assert not Path("cut/partial").exists()
 
 
 KILLED_WHILE_WRITING = """\
@@ -257,7 +257,7 @@ def test_an_evaluation_killed_while_it_writes_a_chunk_goes_on_bit_for_bit(done: 
     done("likelihood", "levels.toml", "--out", "straight", *DRAWS)
     before = KILLED_WHILE_WRITING.format(threads=torch.get_num_threads(), signal="SIGKILL")
     assert process(before, "likelihood", "levels.toml", "--out", "killed", *DRAWS).returncode == -signal.SIGKILL
-    assert len(list(Path("killed/likelihood").rglob("draw-*"))) == 3
+    assert len(list(Path("killed/partial/likelihood").rglob("draw-*"))) == 3
     done("likelihood", "killed", "--resume")
     same("straight", "killed")
 
@@ -268,22 +268,22 @@ def test_a_stopped_evaluation_keeps_its_chunks_and_leaves_with_143(number: str, 
     before = KILLED_WHILE_WRITING.format(threads=torch.get_num_threads(), signal=number)
     stopped = process(before, "likelihood", "levels.toml", "--out", "stopped", "--quiet", *DRAWS)
     assert (stopped.returncode, stopped.stdout) == (143, "")
-    assert stopped.stderr == "stopped with 3 of 6 chunks evaluated and saved: --resume goes on from there\n"
-    assert all(path.name.startswith("draw-") for path in Path("stopped/likelihood").rglob("*.safetensors"))
+    assert stopped.stderr == "stopped with 3 of 6 chunks finished and saved: --resume goes on from there\n"
+    assert all(path.name.startswith("draw-") for path in Path("stopped/partial/likelihood").rglob("*.safetensors"))
     done("likelihood", "stopped", "--resume")
     same("straight", "stopped")
 
 
 def test_a_damaged_chunk_is_one_line(scoresde: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("scoresde.core.stages.densities._joined", lambda *all: 1 / 0)
+        patch.setattr("scoresde.core.stages.likelihood.joined", lambda *all: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             scoresde("likelihood", "levels.toml", *DRAWS)
-    path = sorted(Path("runs/levels/likelihood").rglob("*.safetensors"))[1]
+    path = sorted(Path("runs/levels/partial/likelihood").rglob("*.safetensors"))[1]
     path.write_bytes(path.read_bytes()[:-9])
     result = scoresde("likelihood", "runs/levels", "--resume", "--quiet")
     assert (result.exit_code, result.stdout) == (2, "")
-    words = rf"{path}: cannot be read: .*; remove it, and --resume evaluates its items again\n"
+    words = rf"{path}: cannot be read: .*; remove it, and --resume makes it again\n"
     assert re.fullmatch(words, result.stderr)
 
 

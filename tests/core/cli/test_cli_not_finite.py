@@ -41,7 +41,7 @@ def components():
 def test_a_loss_that_is_no_number_stops_with_status_3_and_keeps_the_last_good_checkpoint(scoresde: Command) -> None:
     Path("poison.py").write_text(NAN_AT_5, "utf-8")
     using = ("--plugin", "poison.py", "--set", "training.objective.use=poisoned", "--set", "training.log_every=6")
-    result = scoresde("run", "tiny.toml", *using, "--quiet")
+    result = scoresde("run", "tiny.toml", *using, "--set", "training.skip_limit=0", "--quiet")
     assert (result.exit_code, result.stdout) == (3, "")
     checkpoint = Path("runs/tiny/checkpoints/step-00000004")
     assert result.stderr == (

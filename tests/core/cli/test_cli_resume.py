@@ -157,7 +157,7 @@ def test_progress_of_a_resumed_run_starts_where_it_was(scoresde: Command, monkey
         raising(patch, 4, RuntimeError("cut short"))
         with pytest.raises(RuntimeError):
             scoresde("train", "tiny.toml")
-    first, last = scoresde("train", "tiny.toml", "--resume").stderr.splitlines()
+    _, first, last = scoresde("train", "tiny.toml", "--resume").stderr.splitlines()
     assert first.startswith("training: step 5/6 (83 %), loss ")
     assert last.startswith("training: step 6/6 (100 %), loss ")
 

@@ -232,7 +232,8 @@ def test_a_plan_is_said_and_nothing_is_written(scoresde: Command, tree: Tree, fo
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(scoresde: Command) -> None:
     result = scoresde("run", "tiny.toml")
-    lines = result.stderr.splitlines()
+    where, *lines = result.stderr.splitlines()
+    assert where == f"1 process on cpu, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     assert [line.split(":")[0] for line in lines] == ["training", "training", "sampling", "sampling", "likelihood"]
     assert lines[0].startswith("training: step 1/6 (17 %), loss ")
     assert lines[1].startswith("training: step 6/6 (100 %), loss ")

@@ -15,8 +15,8 @@ Refusals = Callable[..., list[str]]
 Loads = Callable[..., Any]
 
 TRAINING = (
-    "steps, batch, learning_rate, schedule, warmup, precision, clip, betas, weight_decay, ema, dequantise, flip, validation,"
-    " validate_every, checkpoint_every, log_every, keep, objective"
+    "steps, batch, accumulate, learning_rate, schedule, warmup, precision, clip, betas, weight_decay, skip_limit, ema, ema_ramp,"
+    " dequantise, flip, validation, validate_every, checkpoint_every, snapshot_every, log_every, keep, objective"
 )
 TABLES = "experiment, plugins, data, sde, model, training, sampling, likelihood, conditioning, evaluation, run"
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from scoresde.plugins.model.layers import Dropout
+from scoresde.core.dropout import Dropout
 from scoresde.plugins.model.resampling import FIR, Downsample, FIRUp, Upsample
 
 TAPS = [(1.0, 3.0, 3.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0), (1.0, 2.0, 5.0, 3.0, 1.0), (1.0, 2.0, 5.0, 3.0, 1.0, 4.0)]
