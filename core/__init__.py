@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .interfaces import Conditioner as Conditioner
     from .interfaces import Corrector as Corrector
     from .interfaces import Dataset as Dataset
+    from .interfaces import FeatureExtractor as FeatureExtractor
     from .interfaces import Grid as Grid
     from .interfaces import Interval as Interval
     from .interfaces import Likelihood as Likelihood
@@ -71,7 +72,7 @@ _MODULES = {
     "data": ("DataSpec", "Items", "Split", "TensorItems"),
     "interfaces": (
         *("KINDS", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb", "Objective"),
-        *("Operator", "Predictor", "Sampler", "ScoreModel", "Step"),
+        *("Operator", "Predictor", "Sampler", "ScoreModel", "Step", "FeatureExtractor"),
     ),
     "linear_map": ("Linear", "adjoint", "conjugate_gradients", "matrix"),
     "mixture": ("Mixture",),

@@ -66,6 +66,17 @@ class DataSpec:
         low, high = self.range
         return ((x - low) / (high - low) * (self.levels - 1)).round().clamp(0, self.levels - 1).long()
 
+    def to_bytes(self, items: Tensor) -> Tensor:
+        """Stored items (B, *shape) as uint8: level k as round(255 k / (levels - 1)), a number by its place in the range, whose ends those
+        outside become. Raises ValueError for data without a range."""
+        if self.range is None:
+            raise ValueError("the data have no range to make bytes of")
+        if self.levels == 256:
+            return items.to(torch.uint8)
+        low, high = self.range
+        unit = (items.double() - low) / (high - low) if self.levels is None else items.double() / (self.levels - 1)
+        return (255 * unit.clamp(0, 1)).round().to(torch.uint8)
+
     def check(self, items: Tensor, first: int = 0) -> None:
         """Raises ValueError, in one line, for the first value of stored items (B, *shape) that is not as declared; they are counted from
         ``first`` on."""

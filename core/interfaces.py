@@ -5,7 +5,7 @@ random number comes from the ``noise`` that is handed in. Components are immutab
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -311,6 +311,32 @@ class Dataset(Component):
         """The items of a split. Raises ValueError or OSError, in one line, where the data are missing or not as declared."""
 
 
+class FeatureExtractor(Component):
+    """A network whose features of pictures are compared: what Frechet distances and their like are measured by."""
+
+    kind = "extractor"
+    channels: ClassVar[int | None] = None  # those that the network takes, as which grey ones are repeated; None for those of the data
+    learns: ClassVar[bool] = False  # whether ``fit`` changes the network: it is kept under the digest of what it has learnt from
+    standard: ClassVar[bool] = False  # whether published figures are measured by these features; figures by others carry their name
+
+    @property
+    @abstractmethod
+    def layers(self) -> Mapping[str, str]:
+        """The layer that each measure reads: "fid", "kid", "prc" features, "isc" logits of classes; what is left out is not to be had."""
+
+    def check(self, items: Items) -> None:
+        """Before any work, with the items that it would learn from: raises ValueError or OSError, in one line, where it does not fit them
+        or lacks what it needs."""
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> nn.Module:
+        """The network, a function of the options and the spec: forward(x (B, C, H, W) uint8, 0 to 255) -> {layer: (B, D)}, in float32 at
+        least. Raises ValueError or OSError, in one line, where it cannot be made."""
+
+    def fit(self, network: nn.Module, items: Items, on_step: Callable[[int, int], object]) -> None:
+        """Trains the network on the items; after each step ``on_step`` is given the number of steps done and of all."""
+
+
 KINDS: Mapping[str, type[Component]] = {
     interface.kind: interface
     for interface in (
@@ -325,5 +351,6 @@ KINDS: Mapping[str, type[Component]] = {
         Operator,
         Objective,
         Dataset,
+        FeatureExtractor,
     )
 }

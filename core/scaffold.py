@@ -31,6 +31,7 @@ USES: Mapping[str, Use] = {
     "conditioner": Use("conditioning.use", "mixture-2d", "noise=0.2"),
     "corrector": Use("sampling.corrector.use", "mixture-2d", "share=0.1"),
     "dataset": Use("data.use", "mixture-2d", "modes=3"),
+    "extractor": Use("evaluation.extractor.use", "digits", "width=8"),
     "grid": Use("sampling.grid.use", "mixture-2d", "power=3.0"),
     "likelihood": Use("likelihood.use", "mixture-2d", "steps=80"),
     "model": Use("model.use", "moons", "depth=1"),

@@ -19,6 +19,8 @@ from .dataset.gaussian_mixture import GaussianMixtureData
 from .dataset.image_folder import ImageFolder
 from .dataset.torchvision import TorchVision
 from .dataset.toy import Toy
+from .extractor.classifier import Classifier
+from .extractor.inception_v3_compat import InceptionV3Compat
 from .grid.balanced import Balanced
 from .grid.karras import Karras
 from .grid.log_snr import LogSNR
@@ -82,6 +84,7 @@ __all__ = [
     "BlockAverage",
     "Blur",
     "ChannelMixing",
+    "Classifier",
     "Colorization",
     "DDPMLoss",
     "DDPMpp",
@@ -94,6 +97,7 @@ __all__ = [
     "GaussianMixtureData",
     "Heun",
     "ImageFolder",
+    "InceptionV3Compat",
     "Inpainting",
     "Karras",
     "Langevin",
@@ -196,4 +200,7 @@ def components() -> list[type]:
         Arrays,
         Toy,
         GaussianMixtureData,
+        # extractor
+        Classifier,
+        InceptionV3Compat,
     ]

@@ -224,5 +224,7 @@ def report(workspace: "Workspace") -> None:
         error = f" ± {figure['std_error']:.2g}" if figure["std_error"] is not None else ""
         interval = figure["protocol"].get("interval_95")
         within = "" if interval is None else f" (95 %: {interval[0]:.4g} to {interval[1]:.4g})"
-        click.echo(f"{figure['name']} = {figure['value']:.4g}{error}{within}")
+        floor = figure["protocol"].get("floor")
+        beside = "" if floor is None else f" (floor {floor:.4g} ± {figure['protocol']['floor_std']:.2g})"
+        click.echo(f"{figure['name']} = {figure['value']:.4g}{error}{within}{beside}")
     click.echo(f"{workspace.folder.path}: {', '.join(sorted(path.name for path in workspace.folder.path.iterdir()))}")

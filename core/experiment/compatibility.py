@@ -49,6 +49,9 @@ def _tables(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
         path = ("evaluation", "neighbours")
         text = f"evaluation.neighbours = {evaluation.neighbours}: looks at the samples, and the table [sampling] is missing"
         yield Problem(locate(path), text)
+    if evaluation is not None and evaluation.metrics:
+        path = ("evaluation", "metrics")
+        yield Problem(locate(path), "evaluation.metrics: are of the samples, and the table [sampling] is missing")
 
 
 def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

@@ -4,18 +4,22 @@ A field that is an interface holds a component: a table with ``use`` and the com
 the table out. An inline component shares its table with settings: what is no setting of ``[sampling]`` is an option of its sampler.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import attrs
 
 from ..component import Component, option
-from ..interfaces import Conditioner, Dataset, Grid, Likelihood, Objective, Sampler, ScoreModel
+from ..interfaces import Conditioner, Dataset, FeatureExtractor, Grid, Likelihood, Objective, Sampler, ScoreModel
 from ..sde import SDE
 from .errors import ExperimentError, suggestion
 from .words import KeyPath, without_none
 
 Option: TypeAlias = "attrs.Attribute[Any]"
+Metric: TypeAlias = Literal["fid", "kid", "inception_score", "precision_recall", "sliced_wasserstein", "energy_distance", "mmd"]
+
+OF_FEATURES: Mapping[str, str] = {"fid": "fid", "kid": "kid", "inception_score": "isc", "precision_recall": "prc"}  # and the extractor's layer
 
 
 def component(use: str | None = None, *, inline: bool = False, help: str) -> Any:
@@ -138,6 +142,17 @@ class Evaluation:
     classifier: bool = option(False, help="judge the samples by a classifier trained on the data")
     neighbours: int = option(0, at_least=0, help="samples that are shown beside their nearest training items, with all samples' distances")
     loss: bool = option(False, help="the training objective on held-out items")
+    metrics: tuple[Metric, ...] = option((), help="distances to the data: the first four of pictures, by their features; the others of any shape")
+    extractor: FeatureExtractor | None = option(None, help="the features of pictures")
+    reference: Literal["train", "test"] = option("train", help="the split that features are compared with; the others take held-out items")
+
+    def __attrs_post_init__(self) -> None:
+        named = [metric for metric in self.metrics if metric in OF_FEATURES]
+        if named and self.extractor is None:
+            raise ValueError(f"metrics: {named[0]} compares features: name an extractor, such as inception_v3_compat or classifier")
+        for metric in named:
+            if OF_FEATURES[metric] not in self.extractor.layers:  # type: ignore[union-attr]
+                raise ValueError(f"metrics: {metric} cannot be had with extractor {self.extractor.name!r}")  # type: ignore[union-attr]
 
 
 @final

@@ -14,6 +14,7 @@ from ..neighbours import nearest
 from ..pictures import comparison
 from ..workspace import Workspace
 from .likelihood import figure
+from .metrics import metric_figures
 from .sampling import EVALUATIONS, model_range
 
 _NEIGHBOURS = 5
@@ -31,6 +32,8 @@ def evaluation_stage(workspace: Workspace) -> list[Any]:
         found += _by_neighbours(workspace, _samples(workspace), settings.neighbours)
     if settings.loss:
         found.append(_loss(workspace))
+    if settings.metrics:
+        found += metric_figures(workspace)
     return found
 
 

@@ -8,6 +8,7 @@ from ..experiment import Training
 from ..noise import SeededNoise
 from ..workspace import Workspace
 from .likelihood import check_likelihood
+from .metrics import check_metrics
 from .sampling import model_range
 from .training import split_validation
 
@@ -20,6 +21,8 @@ def prepare(workspace: Workspace, stages: Sequence[str]) -> None:
     judged = experiment.evaluation is not None and experiment.evaluation.classifier
     if {"sample", "condition", "evaluate"} & set(stages) or (experiment.likelihood is not None and experiment.likelihood.split == "test"):
         workspace.items("test")
+    if "evaluate" in stages:
+        check_metrics(workspace)
     if "evaluate" in stages and judged and train.labels is None:
         raise UserError(f"evaluation.classifier = true: data {experiment.data.name!r} have no labels")
     if experiment.sampling is not None and experiment.sampling.start == "uniform" and train.spec.range is None:

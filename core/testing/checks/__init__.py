@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..conformance import Check
-from . import conditioner, corrector, dataset, grid, likelihood, model, objective, operator, predictor, sampler, sde
+from . import conditioner, corrector, dataset, extractor, grid, likelihood, model, objective, operator, predictor, sampler, sde
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
     "sde": sde.CHECKS,
@@ -17,4 +17,5 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "operator": operator.CHECKS,
     "objective": objective.CHECKS,
     "dataset": dataset.CHECKS,
+    "extractor": extractor.CHECKS,
 }

@@ -40,7 +40,7 @@ class Nothing(Conditioner):
     def condition(self, sde, y, noise, **observed):
         return Condition()
 
-    def posterior(self, law, y, **observed):
+    def posterior(self, law, shape, y, **observed):
         return law
 
 
@@ -178,8 +178,8 @@ def test_fewer_checks_than_there_are_is_a_failure(scoresde: Command) -> None:
         (("conditioner", "inpaintin"), 'unknown conditioner "inpaintin". Did you mean inpainting? Registered: inpainting'),
         (
             ("sdx", "vp"),
-            'unknown sdx "vp". "vp" is a sde. There is nothing of kind sdx; kinds: conditioner, corrector, dataset, grid, likelihood,'
-            " model, objective, predictor, sampler, sde",
+            'unknown sdx "vp". "vp" is a sde. There is nothing of kind sdx; kinds: conditioner, corrector, dataset, extractor, grid,'
+            " likelihood, model, objective, operator, predictor, sampler, sde",
         ),
         (
             ("sde", "vp", "--set", "beta_mx=15"),
@@ -208,7 +208,7 @@ def test_a_kind_without_checks_is_one_line(scoresde: Command) -> None:
     text = LEAVES.replace("class Leaves(Conditioner):", "class Leaves:").replace("    projects", '    kind = "metric"\n    projects')
     Path("odd.py").write_text(text, "utf-8")
     result = scoresde("conform", "metric", "leaves", "--plugin", "odd.py")
-    kinds = "sde, model, predictor, corrector, sampler, grid, likelihood, conditioner, objective, dataset"
+    kinds = "sde, model, predictor, corrector, sampler, grid, likelihood, conditioner, operator, objective, dataset, extractor"
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f'metric "leaves" of {origin("odd.py")}: there are no checks of kind metric, but of {kinds}\n'
 

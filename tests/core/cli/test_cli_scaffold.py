@@ -212,8 +212,8 @@ def test_a_name_that_the_template_uses_itself_makes_a_component_all_the_same(sco
         (
             "mine",
             "predicter",
-            'unknown kind "predicter". Did you mean predictor? Kinds: conditioner, corrector, dataset, grid, likelihood, model,'
-            " objective, predictor, sampler, sde",
+            'unknown kind "predicter". Did you mean predictor? Kinds: conditioner, corrector, dataset, extractor, grid,'
+            " likelihood, model, objective, operator, predictor, sampler, sde",
         ),
     ],
 )
