@@ -8,6 +8,7 @@ from torch import Tensor
 from .experiment import Experiment
 from .progress import duration
 from .runs import RunFolder
+from .schedule import scheduled
 from .workspace import Workspace
 
 _TRAINING_COST = 3.0  # of a forward and a backward pass, in forward passes
@@ -56,8 +57,9 @@ def chunk_seconds(workspace: Workspace, chunk: int) -> float:
 def _sampling_line(experiment: Experiment, what: str, count: int, seconds: float) -> str:
     settings, chunk = experiment.sampling, experiment.run.chunk
     assert settings is not None
-    evaluations = settings.sampler.evaluations(settings.steps)
+    run = scheduled(experiment.sde, settings.sampler, settings.grid, settings.steps, settings.evaluations, settings.denoise)
+    steps, evaluations = len(run.intervals), run.evaluations
     if evaluations is None:
-        return f"{what}: {count} samples in {settings.steps} steps; the solver decides how many evaluations"
+        return f"{what}: {count} samples in {steps} steps; the solver decides how many evaluations"
     cost = -(-count // chunk) * evaluations * seconds
-    return f"{what}: {count} samples in {settings.steps} steps, {evaluations} evaluations each, about {duration(cost)}"
+    return f"{what}: {count} samples in {steps} steps, {evaluations} evaluations each, about {duration(cost)}"

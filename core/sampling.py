@@ -6,7 +6,7 @@ last bits change with its batch size. With its own noise stream (``SeededNoise``
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,9 @@ from .interfaces import Condition, Corrector, Grid, Interval, Predictor, Sampler
 from .noise import Noise, SeededNoise
 from .reverse import Reverse
 from .scalars import broadcast
+from .schedule import Denoise, scheduled
 from .score import Prediction, Score, TimeCoordinate
-from .sde import SDE
-
-Denoise: TypeAlias = Literal[False, "mean", "tweedie", "reverse_diffusion"]
+from .sde import SDE, LinearSDE
 
 _CHECK_EVERY = 10
 
@@ -48,14 +47,18 @@ def finish(step: Step, score: Score, intervals: Sequence[Interval], denoise: Den
     """The sample of a run's last step (Song et al., 2021, App. G and C.2 of Jolicoeur-Martineau et al., 2021, on the final
     denoising).
 
-    False: the state. "mean": the last step without its noise. "tweedie": the denoised mean at the end time. "reverse_diffusion":
-    one noise-free step of the published chain there.
+    False: the state. "mean": the last step without its noise. "tweedie": the denoised mean at the end time. "flow": where the probability
+    flow goes from there to time 0: eps falls in proportion to rho = sigma / alpha, so that its integral is rho eps / 2, half of what
+    takes x / alpha to the denoised mean. "reverse_diffusion": one noise-free step of the published chain there.
     """
     if denoise == "mean":
         return step.mean
     end = intervals[-1].s if intervals[-1].s > 0 else intervals[-1].t
     if denoise == "tweedie":
         return score.denoised(step.x, end)
+    if denoise == "flow":
+        alpha = score.sde.alpha(end) if isinstance(score.sde, LinearSDE) else 1.0  # denoised refuses any other
+        return 0.5 * (step.x / alpha + score.denoised(step.x, end))
     if denoise == "reverse_diffusion":
         f, std = score.sde.ladder().step(step.x, end)
         return step.x - f + broadcast(std**2, step.x) * score(step.x, end)
@@ -104,7 +107,8 @@ class How(TypedDict, total=False):
     """How to sample: the arguments that ``sample`` and ``iterate`` share.
 
     The loop is ``sampler``, or predictor-corrector sampling with this predictor (reverse diffusion where none is given) and
-    corrector, on ``grid`` (uniform) with ``steps`` (500) steps. ``predicts`` ("score"), ``time`` ("t") and ``scale_input`` say what
+    corrector, on ``grid`` (the predictor's own, or uniform) with ``steps`` (500) steps, or as many as take no more than ``evaluations`` of
+    the network. ``predicts`` ("score"), ``time`` ("t") and ``scale_input`` say what
     the network does (see ``Score``). ``inputs`` are further inputs of the network, (B, *). ``seed`` is 0, ``device`` the network's,
     where not given.
     """
@@ -114,6 +118,7 @@ class How(TypedDict, total=False):
     sampler: Sampler
     grid: Grid
     steps: int
+    evaluations: int
     predicts: Prediction
     time: TimeCoordinate | None
     scale_input: bool
@@ -136,7 +141,7 @@ def sample(
 
     Raises ValueError, in one line, where the parts cannot work together.
     """
-    score, sampler, intervals = _prepare(sde, network, how)
+    score, sampler, intervals = _prepare(sde, network, how, denoise)
     condition = how.get("condition")
     with evaluating(score.network):
         return generate(
@@ -175,7 +180,7 @@ def evaluating(network: object) -> Iterator[None]:
         network.train()
 
 
-def _prepare(sde: SDE, network: Callable[..., Tensor], how: How) -> tuple[Score, Sampler, tuple[Interval, ...]]:
+def _prepare(sde: SDE, network: Callable[..., Tensor], how: How, denoise: Denoise = False) -> tuple[Score, Sampler, tuple[Interval, ...]]:
     if "sampler" in how and ("predictor" in how or "corrector" in how):
         raise ValueError("give a sampler, or a predictor and a corrector, not both")
     if "sampler" in how:
@@ -183,11 +188,10 @@ def _prepare(sde: SDE, network: Callable[..., Tensor], how: How) -> tuple[Score,
     else:
         predictor = how["predictor"] if "predictor" in how else builtin("predictor", "reverse_diffusion")
         sampler = builtin("sampler", "predictor_corrector", predictor=predictor, corrector=how.get("corrector"))
-    grid = how["grid"] if "grid" in how else builtin("grid", "uniform")
-    intervals = grid.intervals(sde, how.get("steps", 500))
-    sampler.check(sde, intervals, contiguous=grid.contiguous, projects="condition" in how)
+    run = scheduled(sde, sampler, how.get("grid"), how.get("steps", 500), how.get("evaluations"), denoise)
+    sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects="condition" in how)
     score = as_score(sde, network, how.get("predicts", "score"), how.get("time", "t"), how.get("scale_input", False))
-    return (score.given(**how["inputs"]) if "inputs" in how else score), sampler, intervals
+    return (score.given(**how["inputs"]) if "inputs" in how else score), run.sampler, run.intervals
 
 
 def as_score(sde: SDE, network: Callable[..., Tensor], predicts: Prediction, time: TimeCoordinate | None, scale_input: bool) -> Score:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from ..component import Component
+from ..schedule import scheduled
 from ..sde import SDE, LinearSDE
 from .errors import Place, Problem
 from .schema import Experiment, options
@@ -79,13 +80,14 @@ def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     sampling, conditioning = experiment.sampling, experiment.conditioning
     if sampling is None:
         return
+    key, count = ("steps", sampling.steps) if sampling.evaluations is None else ("evaluations", sampling.evaluations)
     try:
-        intervals = sampling.grid.intervals(experiment.sde, sampling.steps)
+        run = scheduled(experiment.sde, sampling.sampler, sampling.grid, sampling.steps, sampling.evaluations, sampling.denoise)
     except ValueError as error:
-        yield Problem(locate(("sampling", "steps")), f"sampling.steps = {sampling.steps}: {error}")
+        yield Problem(locate(("sampling", key)), f"sampling.{key} = {count}: {error}")
         return
     projects = conditioning is not None and conditioning.conditioner.projects
     try:
-        sampling.sampler.check(experiment.sde, intervals, contiguous=sampling.grid.contiguous, projects=projects)
+        sampling.sampler.check(experiment.sde, run.intervals, contiguous=run.grid.contiguous, projects=projects)
     except ValueError as error:
         yield Problem(locate(("sampling",)), f"sampling: {error}")

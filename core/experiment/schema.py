@@ -12,6 +12,7 @@ import attrs
 
 from ..component import Component, option
 from ..interfaces import Conditioner, Dataset, FeatureExtractor, Grid, Likelihood, Objective, Sampler, ScoreModel
+from ..schedule import Denoise
 from ..sde import SDE
 from .errors import ExperimentError, suggestion
 from .words import KeyPath, without_none
@@ -19,12 +20,18 @@ from .words import KeyPath, without_none
 Option: TypeAlias = "attrs.Attribute[Any]"
 Metric: TypeAlias = Literal["fid", "kid", "inception_score", "precision_recall", "sliced_wasserstein", "energy_distance", "mmd"]
 
-OF_FEATURES: Mapping[str, str] = {"fid": "fid", "kid": "kid", "inception_score": "isc", "precision_recall": "prc"}  # and the extractor's layer
+OF_FEATURES: Mapping[str, str] = {
+    "fid": "fid",
+    "kid": "kid",
+    "inception_score": "isc",
+    "precision_recall": "prc",
+}  # and the extractor's layer
 
 
-def component(use: str | None = None, *, inline: bool = False, help: str) -> Any:
-    """A field for a component. ``use`` names the built-in that stands where a file names none; core does not import it."""
-    return attrs.field(metadata={"use": use, "inline": inline, "help": help})
+def component(use: str | None = None, *, inline: bool = False, optional: bool = False, help: str) -> Any:
+    """A field for a component. ``use`` names the built-in that stands where a file names none; core does not import it. An ``optional`` one
+    is None where its table is left out, and that built-in where only its options are given."""
+    return attrs.field(default=None if optional else attrs.NOTHING, metadata={"use": use, "inline": inline, "help": help})
 
 
 def _plain_name(instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
@@ -94,13 +101,17 @@ class Sampling:
 
     count: int = option(64, at_least=1, help="number of samples")
     steps: int = option(500, at_least=1, help="intervals of the grid")
-    denoise: Literal[False, "mean", "tweedie", "reverse_diffusion"] = option(
-        "mean", help="the result: the last state, its mean, the posterior mean there, or one ladder mean there"
+    evaluations: int | None = option(
+        None, at_least=1, help="evaluations of the network that a sample may take: as many steps as fit, whatever steps says"
+    )
+    denoise: Denoise = option(
+        "mean",
+        help="the result: the last state, its mean, the posterior mean there, the flow's rest to time 0, or one ladder mean there",
     )
     start: Literal["prior", "uniform"] = option(
         "prior", help="the first state: a draw of the SDE's prior, or uniform in the data's range (Song & Ermon, 2019)"
     )
-    grid: Grid = component("uniform", help="the times")
+    grid: Grid | None = component("uniform", optional=True, help="the times; left out: the predictor's own, or uniform ones")
     sampler: Sampler = component("predictor_corrector", inline=True, help="the loop")
 
 
@@ -142,7 +153,9 @@ class Evaluation:
     classifier: bool = option(False, help="judge the samples by a classifier trained on the data")
     neighbours: int = option(0, at_least=0, help="samples that are shown beside their nearest training items, with all samples' distances")
     loss: bool = option(False, help="the training objective on held-out items")
-    metrics: tuple[Metric, ...] = option((), help="distances to the data: the first four of pictures, by their features; the others of any shape")
+    metrics: tuple[Metric, ...] = option(
+        (), help="distances to the data: the first four of pictures, by their features; the others of any shape"
+    )
     extractor: FeatureExtractor | None = option(None, help="the features of pictures")
     reference: Literal["train", "test"] = option("train", help="the split that features are compared with; the others take held-out items")
 

@@ -72,7 +72,7 @@ class Structure:
             try:
                 if key in table.content:
                     values[key] = self.value(table.content[key], field)
-                elif field.metadata.get("use") is not None:
+                elif field.metadata.get("use") is not None and field.default is attrs.NOTHING:
                     values[key] = self._component(table.within(key), field, field.type)
                 elif field.default is attrs.NOTHING and base is None:
                     self._missing(table, key, field.type)

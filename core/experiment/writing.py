@@ -82,7 +82,7 @@ def _description(name: str, field: Option) -> Description:
 
 def _default(field: Option) -> str:
     use = field.metadata.get("use")
-    if use is not None:
+    if use is not None and field.default is attrs.NOTHING:
         return text(use) if field.metadata.get("inline") else f"{{ use = {text(use)} }}"
     default = field.default
     if default is attrs.NOTHING:

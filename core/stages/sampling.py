@@ -16,6 +16,7 @@ from ..noise import Noise
 from ..parts import Part, Parts
 from ..pictures import image_grid, lines, scatter
 from ..sampling import generate
+from ..schedule import Schedule, scheduled
 from ..workspace import Workspace
 
 EVALUATIONS = "evaluations_per_sample"  # the figure whose protocol says how the samples were drawn
@@ -49,7 +50,8 @@ def draw(
 ) -> Parts:
     """``count`` samples, by all processes, in chunks that are kept under the name of the stage until it ends."""
     experiment, items, score = workspace.experiment, workspace.items("test"), workspace.score()
-    intervals = settings.grid.intervals(experiment.sde, settings.steps)
+    run = schedule_of(workspace, settings)
+    intervals = run.intervals
     cut = list(chunks(range(count), experiment.run.chunk))
     parts = workspace.parts(stage, [f"chunk-{place:06d}" for place in range(len(cut))])
 
@@ -58,7 +60,7 @@ def draw(
         known = None if condition is None else (lambda places, noise: condition([chunk.places[i] for i in places], noise))
         samples = generate(
             score,
-            settings.sampler,
+            run.sampler,
             intervals,
             items.spec.shape,
             chunk.indices[: chunk.kept],
@@ -83,13 +85,20 @@ def joined(parts: Parts) -> tuple[Tensor, int]:
     return torch.cat([part["x"] for part in each]), sum(int(part["evaluations"]) for part in each) // len(each)
 
 
+def schedule_of(workspace: Workspace, settings: Sampling) -> Schedule:
+    """The loop and the times that these settings come to."""
+    sde = workspace.experiment.sde
+    return scheduled(sde, settings.sampler, settings.grid, settings.steps, settings.evaluations, settings.denoise)
+
+
 def sampling_protocol(workspace: Workspace, settings: Sampling, count: int, evaluations: int) -> dict[str, Any]:
-    """What the figures of these samples depend on."""
+    """What the figures of these samples depend on; sampler and grid as they were where the file leaves a choice."""
+    run = schedule_of(workspace, settings)
     return {
         "n": count,
-        "sampler": repr(settings.sampler),
-        "grid": repr(settings.grid),
-        "steps": settings.steps,
+        "sampler": repr(run.sampler),
+        "grid": repr(run.grid),
+        "steps": len(run.intervals),
         "start": settings.start,
         "evaluations": evaluations,
         "denoise": settings.denoise,

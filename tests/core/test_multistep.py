@@ -32,6 +32,21 @@ def test_noise_that_is_a_polynomial_in_lambda_is_followed_exactly(sde, count):
     assert found == pytest.approx(sde.alpha(s) * (1.7 / sde.alpha(t) - integral), rel=1e-11)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@by_sde
+def test_noise_that_is_a_polynomial_in_the_angle_is_followed_exactly(sde, count):
+    t, s, nodes = 0.5, 0.4, [0.5, 0.57, 0.61, 0.72][:count]
+
+    def polynomial(lam):
+        return 0.3 + sum(math.atan(math.exp(-lam)) ** power / (1 + power) for power in range(1, count))
+
+    step = update(sde, t, s, nodes, "noise", variable="angle")
+    values = [torch.full((1, 1), polynomial(half_log_snr(sde, node)), dtype=torch.float64) for node in nodes]
+    found = float(step(torch.full((1, 1), 1.7, dtype=torch.float64), values))
+    integral = quad(lambda lam: math.exp(-lam) * polynomial(lam), half_log_snr(sde, t), half_log_snr(sde, s), epsabs=1e-14)[0]
+    assert found == pytest.approx(sde.alpha(s) * (1.7 / sde.alpha(t) - integral), rel=1e-11)
+
+
 @pytest.mark.parametrize("tau", [0.0, 0.5, 1.0, 2.0])
 @by_sde
 def test_with_a_constant_denoised_mean_every_tau_has_the_marginal(sde, tau):

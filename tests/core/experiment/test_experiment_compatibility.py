@@ -79,7 +79,7 @@ def test_every_component_is_asked(cubic: str, registry: Registry) -> None:
 
 
 def test_components_of_an_experiment(base: str, loaded: Loads) -> None:
-    experiment = loaded(base + '[sampling]\nuse = "chain"\ncorrectors = [{ use = "langevin" }]\n[conditioning]\nuse = "mask"\n')
+    experiment = loaded(base + '[sampling]\nuse = "chain"\ngrid = {}\ncorrectors = [{ use = "langevin" }]\n[conditioning]\nuse = "mask"\n')
     assert [(path, component.name) for path, component in components(experiment)] == [
         (("data",), "points"),
         (("sde",), "vp"),
@@ -93,9 +93,9 @@ def test_components_of_an_experiment(base: str, loaded: Loads) -> None:
 
 def test_a_grid_that_refuses_the_number_of_steps(base: str, refused: Refusals) -> None:
     problem = "sampling.steps = 1001: got 1001 steps for 1000 levels"
-    assert refused(base + "[sampling]\ncount = 1\nsteps = 1001\n") == [f"exp.toml:14: {problem}"]
-    assert refused(base + "[sampling]\n", "sampling.steps=1001") == [f"--set sampling.steps=1001: {problem}"]
-    assert refused(base.replace('"vp"', '"vp"\nlevels = 400') + "\n[sampling]\ncount = 1\n") == [
+    assert refused(base + "[sampling]\ngrid = {}\nsteps = 1001\n") == [f"exp.toml:14: {problem}"]
+    assert refused(base + "[sampling]\ngrid = {}\n", "sampling.steps=1001") == [f"--set sampling.steps=1001: {problem}"]
+    assert refused(base.replace('"vp"', '"vp"\nlevels = 400') + "\n[sampling]\ngrid = {}\n") == [
         "exp.toml:14: sampling.steps = 500: got 500 steps for 400 levels"
     ]
 

@@ -36,7 +36,7 @@ def test_tables_that_are_there_take_the_built_in_defaults(base: str, loaded: Loa
     assert (training.schedule, training.warmup, training.clip, training.weight_decay, training.ema) == ("constant", 0, 1.0, 0.0, 0.999)
     assert (training.dequantise, training.validation, training.validate_every, training.keep) == (True, 0.0, 0, "last")
     assert (training.checkpoint_every, training.log_every) == (500, 50)
-    assert (sampling.grid.name, sampling.sampler.name, sampling.count, sampling.steps) == ("uniform", "predictor_corrector", 64, 500)
+    assert (sampling.grid, sampling.sampler.name, sampling.count, sampling.steps) == (None, "predictor_corrector", 64, 500)
     assert (sampling.denoise, sampling.sampler.predictor.shift, sampling.sampler.corrector) == ("mean", 0.5, None)
     assert (likelihood.method.name, likelihood.count, likelihood.split, likelihood.dequantisations) == ("probability_flow", None, "test", 1)
     assert (experiment.conditioning.conditioner.name, experiment.conditioning.count) == ("mask", 8)
@@ -90,11 +90,11 @@ TYPES = [
     ('[data]\nuse = "points"\nmean = [1]', "data.mean = [1] has 1 element, expected an array of 2 numbers"),
     ('[data]\nuse = "points"\nmean = [1, 2, 3]', "data.mean = [1, 2, 3] has 3 elements, expected an array of 2 numbers"),
     ('[data]\nuse = "points"\nmean = [1, [2]]', "data.mean[1] = [2] is an array, expected a number"),
-    ('[sampling]\n\ndenoise = "men"', 'sampling.denoise = "men": must be one of false, "mean", "tweedie", "reverse_diffusion".'
+    ('[sampling]\n\ndenoise = "men"', 'sampling.denoise = "men": must be one of false, "mean", "tweedie", "flow", "reverse_diffusion".'
      " Did you mean mean?"),
-    ("[sampling]\n\ndenoise = 0", 'sampling.denoise = 0: must be one of false, "mean", "tweedie", "reverse_diffusion"'),
+    ("[sampling]\n\ndenoise = 0", 'sampling.denoise = 0: must be one of false, "mean", "tweedie", "flow", "reverse_diffusion"'),
     ("[sampling]\n\nstps = 3", 'sampling.stps = 3: unknown option of [sampling] and its sampler "predictor_corrector" (scoresde).'
-     " Did you mean steps? Valid: count, steps, denoise, start, grid, predictor, corrector"),
+     " Did you mean steps? Valid: count, steps, evaluations, denoise, start, grid, predictor, corrector"),
     ('[sampling]\n\npredictor = "euler"', 'sampling.predictor = "euler" is a string, expected a predictor: { use = "euler" }'),
     ("[sampling]\n\npredictor = 3", "sampling.predictor = 3 is an integer, expected a predictor: { use = ... }"),
     ("[sampling]\n\npredictor = { use = 3 }", "sampling.predictor.use = 3 is an integer, expected a string"),

@@ -121,9 +121,6 @@ denoise = "mean"
 start = "prior"
 use = "scoresde:predictor_corrector"
 
-[sampling.grid]
-use = "scoresde:uniform"
-
 [sampling.predictor]
 use = "scoresde:euler"
 probability_flow = false
@@ -180,7 +177,7 @@ def test_settings_in_words(registry: Registry) -> None:
     assert described["dequantise"] == ("true or false", "true", "")
     assert described["keep"] == ('"best", "last"', '"last"', "")
     assert described["objective"] == ("an objective", '{ use = "score_matching" }', "")
-    assert described["denoise"] == ('false, "mean", "tweedie", "reverse_diffusion"', '"mean"', "")
+    assert described["denoise"] == ('false, "mean", "tweedie", "flow", "reverse_diffusion"', '"mean"', "")
     assert described["use"] == ("a likelihood", '"probability_flow"', "")
     assert described["count"] == ("an integer", "none", ">= 1")
     walk, chain = (registry.get("sampler", name) for name in ("predictor_corrector", "chain"))

@@ -8,11 +8,11 @@ import pytest
 from scoresde.core import Grid, Interval
 from scoresde.core.testing import checks_of, conform, parametrize_with_checks
 from scoresde.core.testing.checks.component import checks_by
-from scoresde.plugins import Karras, LogSNR, Published, Quadratic, Uniform
+from scoresde.plugins import Balanced, Karras, LogSNR, Published, Quadratic, Uniform
 from scoresde.registry import Registry
 
 
-@parametrize_with_checks([Uniform, Uniform(end=0.05), Published, Published(end=0.05), LogSNR, Karras, Karras(rho=3.0), Quadratic])
+@parametrize_with_checks([Uniform, Uniform(end=0.05), Published, Published(end=0.05), LogSNR, Karras, Karras(rho=3.0), Quadratic, Balanced])
 def test_conformance(component, check):
     check(component)
 
