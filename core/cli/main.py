@@ -16,7 +16,7 @@ from .latents import decode, encode, interpolate
 from .scaffold import new_plugin
 from .work import import_, likelihood, run, sample, train
 
-_STATUS_DEFAULT = 2
+_STATUS_DEFAULT, _STATUS_LOST = 2, 1
 _PATIENCE = 5.0  # seconds
 
 
@@ -31,7 +31,7 @@ class Commands(click.Group):
         from scoresde.registry import RegistryError
 
         from ..errors import NonFiniteError, StoppedError, UserError
-        from ..processes import rank
+        from ..processes import rank, running
 
         try:
             return super().invoke(ctx)
@@ -39,6 +39,10 @@ class Commands(click.Group):
             end(str(error), getattr(error, "status", _STATUS_DEFAULT))
         except StoppedError as error:
             end(str(error) if rank() == 0 else "", StoppedError.status)
+        except RuntimeError as error:
+            if (running() or 1) == 1 or not ("gloo" in str(error) or type(error).__module__.startswith("torch.distributed")):
+                raise
+            end("another process has ended: --resume goes on with what was saved", _STATUS_LOST)
         except (ZeroDivisionError, OverflowError):
             raise
         except ArithmeticError as error:
