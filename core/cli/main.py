@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from .conform import conform
+from .evaluation import evaluate
 from .inspect import check, describe, experiments, plugins
 from .latents import decode, encode, interpolate
 from .scaffold import new_plugin
@@ -83,6 +84,7 @@ for command in (
     train,
     sample,
     likelihood,
+    evaluate,
     encode,
     decode,
     interpolate,

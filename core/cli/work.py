@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .environment import in_one_process, in_processes, missing, restore, say_where
+from .environment import in_one_process, in_processes, missing, restore, say
 from .inspect import experiment_path
 from .options import discover, plugin_files, plugin_options, work_options
 
@@ -132,7 +132,7 @@ def load_experiment(options: dict[str, Any]) -> tuple[Any, Any, Path | None]:
 def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
     """Refuses what cannot work before anything is written, then does the stages that are not done yet."""
     from ..experiment import distributions, dumps, load
-    from ..processes import rank
+    from ..processes import described, rank
     from ..runs import RunFolder, free_folder
     from ..stages import prepare
     from ..workspace import Workspace
@@ -151,8 +151,11 @@ def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
     left = [stage for stage in wanted if not folder.done(stage)]
     if left:
         prepare(workspace, left)
-        facts = {"seed": experiment.experiment.seed, **say_where(workspace), "distributions": distributions(experiment, registry)}
+        where, processes = described(workspace.accelerator), workspace.accelerator.num_processes
+        facts = {"seed": workspace.seed, "processes": processes, "device": workspace.accelerator.device.type}
+        facts["distributions"] = distributions(experiment, registry)
         with workspace.opened(lambda: folder.make(text, facts, weights_from)):
+            say(workspace, where)
             for stage in left:
                 run_stage(workspace, stage)
     if rank() == 0:
@@ -221,10 +224,19 @@ def report(workspace: "Workspace") -> None:
     from ..files import read_json
 
     for figure in read_json(workspace.folder / "results.json")["figures"]:
-        error = f" ± {figure['std_error']:.2g}" if figure["std_error"] is not None else ""
-        interval = figure["protocol"].get("interval_95")
-        within = "" if interval is None else f" (95 %: {interval[0]:.4g} to {interval[1]:.4g})"
-        floor = figure["protocol"].get("floor")
-        beside = "" if floor is None else f" (floor {floor:.4g} ± {figure['protocol']['floor_std']:.2g})"
-        click.echo(f"{figure['name']} = {figure['value']:.4g}{error}{within}{beside}")
+        click.echo(figure_line(figure))
     click.echo(f"{workspace.folder.path}: {', '.join(sorted(path.name for path in workspace.folder.path.iterdir()))}")
+
+
+def figure_line(figure: dict[str, Any]) -> str:
+    """A figure with its error, and what it is to be held against."""
+    protocol = figure["protocol"]
+    error = f" ± {figure['std_error']:.2g}" if figure["std_error"] is not None else ""
+    beside = ""
+    if protocol.get("interval_95") is not None:
+        beside += f" (95 %: {protocol['interval_95'][0]:.4g} to {protocol['interval_95'][1]:.4g})"
+    if protocol.get("floor") is not None:
+        beside += f" (floor {protocol['floor']:.4g} ± {protocol['floor_std']:.2g})"
+    if protocol.get("spread") is not None:
+        beside += f" (mean of {len(protocol['each'])}, spread {protocol['spread']:.2g})"
+    return f"{figure['name']} = {figure['value']:.4g}{error}{beside}"

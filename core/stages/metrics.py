@@ -1,22 +1,37 @@
 """Distances between samples and data: by an extractor's features for pictures, and between points for data of any shape."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..data import Items, Split
+import torch
+
+from ..data import DataSpec, Items, Split, TensorItems
 from ..errors import UserError
 from ..experiment import Evaluation
 from ..experiment.schema import OF_FEATURES
 from ..features import Features, check
-from ..fidelity import Progresses, fidelity_figures
 from ..fidelity import check_counts as check_pictures
+from ..fidelity import fidelity_figures
 from ..files import read_json
 from ..point_sets import check_counts as check_points
 from ..point_sets import point_figures
+from ..progress import Progress
 from ..runs import RunFolder
 from ..sample_sets import SampleSet, of_items, of_path
 from ..workspace import Workspace
 from .sampling import EVALUATIONS
+
+
+class How(NamedTuple):
+    """What figures are computed with: the seed of what is drawn, the extractor's device, and whether nothing is said of the progress."""
+
+    seed: int
+    device: torch.device | str
+    quiet: bool
+
+    def progress(self, what: str, total: int, unit: str) -> Progress:
+        return Progress(what, total, unit=unit, quiet=self.quiet)
 
 
 class Against(NamedTuple):
@@ -32,29 +47,27 @@ def metric_figures(workspace: Workspace) -> list[Any]:
     settings = workspace.experiment.evaluation
     assert settings is not None
     samples = run_samples(workspace.folder, workspace)
-    return figures_of(settings, [samples], against_data(workspace), workspace)[0]
+    how = How(workspace.seed, workspace.accelerator.device, workspace.quiet or not workspace.is_main)
+    return next(figures_of(settings, [samples], against_data(workspace), how))
 
 
-def figures_of(settings: Evaluation, sets: Sequence[SampleSet], against: Against, workspace: Workspace) -> list[list[Any]]:
-    """The metrics of several sets of samples, a list for each. Raises UserError where one cannot be read or has too few samples."""
+def figures_of(settings: Evaluation, sets: Iterable[SampleSet], against: Against, how: How) -> Iterator[list[Any]]:
+    """The metrics of one set of samples after the other. Raises UserError where one cannot be read or has too few samples."""
     of_features = [name for name in settings.metrics if name in OF_FEATURES]
     of_points = [name for name in settings.metrics if name not in OF_FEATURES]
     features = None
     if of_features and settings.extractor is not None:
-        features = Features(settings.extractor, against.training, device=workspace.accelerator.device, quiet=workspace.quiet)
-    progress: Progresses = lambda what, total, unit: workspace.progress(what, total, unit)  # noqa: E731
-    found = []
+        features = Features(settings.extractor, against.training, device=how.device, quiet=how.quiet)
     for samples in sets:
         figures: list[Any] = []
         try:
             if features is not None:
-                figures += fidelity_figures(samples, against.reference, features, of_features, seed=workspace.seed, progress=progress)
+                figures += fidelity_figures(samples, against.reference, features, of_features, seed=how.seed, progress=how.progress)
             if of_points:
-                figures += point_figures(samples, against.heldout, of_points, seed=workspace.seed)
+                figures += point_figures(samples, against.heldout, of_points, seed=how.seed)
         except (OSError, ValueError) as error:
             raise UserError(f"evaluation: {error}") from error
-        found.append(figures)
-    return found
+        yield figures
 
 
 def check_metrics(workspace: Workspace) -> None:
@@ -81,12 +94,23 @@ def check_sets(settings: Evaluation, counts: Sequence[int], against: Against) ->
         raise UserError(f"evaluation.metrics: {error}") from error
 
 
-def against_data(workspace: Workspace) -> Against:
-    """The data of the experiment: the split that it names, the held-out items, and those for training."""
+def against_data(workspace: Workspace, split: Split | None = None) -> Against:
+    """The data of the experiment: this split or the one that it names, the held-out items, and those for training."""
     settings, name = workspace.experiment.evaluation, workspace.experiment.data.name
-    split: Split = "train" if settings is None else settings.reference
-    reference, heldout = (of_items(workspace.items(each), f"data {name!r}, {each} split") for each in (split, "test"))
+    named: Split = split or ("train" if settings is None else settings.reference)
+    each: list[Split] = [named, "test"]
+    reference, heldout = (of_items(workspace.items(one), f"data {name!r}, {one} split") for one in each)
     return Against(reference, heldout, workspace.items("train"))
+
+
+def against_path(path: Path, like: DataSpec | None) -> Against:
+    """The pictures of a folder or the items of a file, for all that is compared; extractors learn nothing from them. Raises UserError."""
+    try:
+        samples = of_path(path, like)
+        first = next(samples.blocks(1))
+    except (OSError, ValueError) as error:
+        raise UserError(str(error)) from error
+    return Against(samples, samples, TensorItems(samples.spec, {"x": first}))
 
 
 def run_samples(folder: RunFolder, workspace: Workspace) -> SampleSet:

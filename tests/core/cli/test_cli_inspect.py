@@ -27,7 +27,7 @@ def test_the_help_names_all_commands(scoresde: Command) -> None:
     result = scoresde("-h")
     assert result.exit_code == 0
     look = ["check", "conform", "describe", "experiments", "new-plugin", "plugins"]
-    work = ["decode", "encode", "import", "interpolate", "likelihood", "run", "sample", "train"]
+    work = ["decode", "encode", "evaluate", "import", "interpolate", "likelihood", "run", "sample", "train"]
     assert sorted(main.commands) == sorted(look + work)
     assert all(f"\n  {name} " in result.stdout for name in main.commands)
 
