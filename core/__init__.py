@@ -8,6 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .classes import NO_CLASS as NO_CLASS
+    from .classes import ClassConditioner as ClassConditioner
+    from .classes import Logits as Logits
     from .component import Component as Component
     from .component import Within as Within
     from .component import option as option
@@ -68,11 +71,12 @@ if TYPE_CHECKING:
     from .tweedie import Denoised as Denoised
 
 _MODULES = {
+    "classes": ("NO_CLASS", "ClassConditioner", "Logits"),
     "component": ("Component", "Within", "option"),
     "data": ("DataSpec", "Items", "Split", "TensorItems"),
     "interfaces": (
-        *("KINDS", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb", "Objective"),
-        *("Operator", "Predictor", "Sampler", "ScoreModel", "Step", "FeatureExtractor"),
+        *("KINDS", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb"),
+        *("Objective", "Operator", "Predictor", "Sampler", "ScoreModel", "Step", "FeatureExtractor"),
     ),
     "linear_map": ("Linear", "adjoint", "conjugate_gradients", "matrix"),
     "mixture": ("Mixture",),

@@ -6,7 +6,7 @@ random number comes from the ``noise`` that is handed in. Components are immutab
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -173,6 +173,11 @@ class Corrector(Component):
 class Condition:
     """What is known of the sample. The defaults change nothing; a condition overrides what it needs."""
 
+    @property
+    def projects(self) -> bool:
+        """Whether it acts on the state, and not on the score alone."""
+        return type(self).project is not Condition.project or type(self).start is not Condition.start
+
     def guide(self, score: Score) -> Score:
         """The score given what is known; every sampler and likelihood sees it."""
         return score
@@ -196,17 +201,22 @@ class Conditioner(Component):
     weighs: ClassVar[bool] = False  # whether its conditions weigh steps by their law, and so need a predictor whose steps are ``gaussian``
     silenced_by: ClassVar[str | None] = None  # the option (a strength) or observed tensor (a mask) whose 0 makes conditions change nothing
 
+    def for_data(self, spec: DataSpec) -> Self:
+        """The conditioner for such data, with what its options leave open. Raises ValueError, in one line, where it does not fit them."""
+        return self
+
     @abstractmethod
     def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         """What an experiment observes of the items x (B, *): ``y`` and the other arguments of ``condition``, batch axis first."""
 
     @abstractmethod
-    def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Tensor) -> Condition:
-        """The condition for the observations y (B, *), in the model's range."""
+    def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Any) -> Condition:
+        """The condition for the observations y (B, *), in the model's range, with the other tensors that ``observe`` gives, and with what
+        a capability such as ``ClassConditioner`` asks for."""
 
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture | None:
-        """The exact law of an item of this shape, flattened, given what is observed of it, (1, *) each, where ``law`` is that of all: for a linear
-        observation ``law.given(A, y, std)``. None where there is no closed form. The conformance kit holds samples to it."""
+        """The exact law of an item of this shape, flattened, given what is observed of it, (1, *) each, where ``law`` is that of all: for a
+        linear observation ``law.given(A, y, std)``. None where there is no closed form. The conformance kit holds samples to it."""
         return None
 
 

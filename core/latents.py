@@ -128,7 +128,7 @@ def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[...
 
 
 def _check_invertible(condition: Condition) -> None:
-    if type(condition).project is not Condition.project or type(condition).start is not Condition.start:
+    if condition.projects:
         raise ValueError(
             f"{type(condition).__name__} projects the state, which no flow does: there are no likelihoods and no codes given it;"
             " take a condition that only guides the score"

@@ -9,6 +9,7 @@ from typing import final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from .scalars import Scalar
 
@@ -57,6 +58,11 @@ class Mixture:
         centred = self.means - self.mean()
         return torch.einsum("k,kij->ij", self.weights, self.covariances) + torch.einsum("k,ki,kj->ij", self.weights, centred, centred)
 
+    def component(self, number: int) -> "Mixture":
+        """The law of one of its Gaussians."""
+        only = slice(number, number + 1)
+        return Mixture(torch.ones_like(self.weights[only]), self.means[only], self.covariances[only])
+
     def marginal(self, alpha: float, sigma: float) -> "Mixture":
         """The law of alpha x_0 + sigma z."""
         unit = torch.eye(self.dimension, dtype=torch.float64, device=self.means.device)
@@ -92,10 +98,18 @@ class Mixture:
         """log p_t of x (B, D) in nats, (B,) float64; alpha and sigma are floats or (B,)."""
         return self._joint(x, alpha, sigma)[0].logsumexp(1)
 
-    def score(self, x: Tensor, alpha: Scalar = 1.0, sigma: Scalar = 0.0) -> Tensor:
-        """grad log p_t of x (B, D), in x's dtype; alpha and sigma are floats or (B,)."""
+    def log_joint(self, x: Tensor, alpha: Scalar = 1.0, sigma: Scalar = 0.0) -> Tensor:
+        """log w_k N(x; ...) for each component, (B, K) float64: logits of the component that x (B, D) is of."""
+        return self._joint(x, alpha, sigma)[0]
+
+    def score(self, x: Tensor, alpha: Scalar = 1.0, sigma: Scalar = 0.0, label: Tensor | None = None) -> Tensor:
+        """grad log p_t of x (B, D), in x's dtype; alpha and sigma are floats or (B,). Of the component ``label`` (B,) alone, but where it
+        is below 0."""
         joint, rotated, variances = self._joint(x, alpha, sigma)
         responsibility = joint.softmax(1)
+        if label is not None:
+            only = one_hot(label.clamp_min(0), len(self.weights)).to(responsibility)
+            responsibility = torch.where(label[:, None] < 0, responsibility, only)
         pulled = torch.einsum("kij,bkj->bki", self.bases, rotated / variances)
         return -torch.einsum("bk,bki->bi", responsibility, pulled).to(x.dtype)
 

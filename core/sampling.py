@@ -189,7 +189,7 @@ def _prepare(sde: SDE, network: Callable[..., Tensor], how: How, denoise: Denois
         predictor = how["predictor"] if "predictor" in how else builtin("predictor", "reverse_diffusion")
         sampler = builtin("sampler", "predictor_corrector", predictor=predictor, corrector=how.get("corrector"))
     run = scheduled(sde, sampler, how.get("grid"), how.get("steps", 500), how.get("evaluations"), denoise)
-    sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects="condition" in how)
+    sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects="condition" in how and how["condition"].projects)
     score = as_score(sde, network, how.get("predicts", "score"), how.get("time", "t"), how.get("scale_input", False))
     return (score.given(**how["inputs"]) if "inputs" in how else score), run.sampler, run.intervals
 

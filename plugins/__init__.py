@@ -2,6 +2,8 @@
 
 from scoresde.registry import hookimpl
 
+from .conditioner.class_guidance import ClassGuidance
+from .conditioner.classifier_free import ClassifierFree
 from .conditioner.colorization import Colorization
 from .conditioner.dps import DPS
 from .conditioner.inpainting import Inpainting
@@ -84,7 +86,9 @@ __all__ = [
     "BlockAverage",
     "Blur",
     "ChannelMixing",
+    "ClassGuidance",
     "Classifier",
+    "ClassifierFree",
     "Colorization",
     "DDPMLoss",
     "DDPMpp",
@@ -174,6 +178,8 @@ def components() -> list[type]:
         Published,
         # likelihood, conditioner, objective
         ProbabilityFlow,
+        ClassGuidance,
+        ClassifierFree,
         Inpainting,
         RePaint,
         Colorization,

@@ -1,7 +1,7 @@
 """The conformance kit, and what it is made of: exact problems, recorded noise and the statistics of samples."""
 
 from .conformance import Check, Outcome, Subject, checks_of, conform, parametrize_with_checks
-from .problems import Gaussian, mixture_problem, mixture_score
+from .problems import Gaussian, mixture_classifier, mixture_problem, mixture_score
 from .replay import ReplayNoise
 from .statistics import BatchNoise, Deviations, Law
 
@@ -16,6 +16,7 @@ __all__ = [
     "Subject",
     "checks_of",
     "conform",
+    "mixture_classifier",
     "mixture_problem",
     "mixture_score",
     "parametrize_with_checks",

@@ -9,6 +9,7 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
+from ..classes import Logits
 from ..mixture import Mixture
 from ..scalars import Scalar, broadcast, double, sqrt
 from ..score import Score
@@ -43,13 +44,23 @@ class Gaussian:
 
 
 def mixture_score(sde: LinearSDE, mixture: Mixture) -> Score:
-    """The exact score of mixture data, for x (B, D) or items of any shape with D entries."""
+    """The exact score of mixture data, for x (B, D) or items of any shape with D entries; it can be told ``label`` (B,), the component."""
+
+    def exact(x: Tensor, t: Scalar, label: Tensor | None = None) -> Tensor:
+        t = double(t)
+        return mixture.score(x.flatten(1), sde.alpha(t), sde.sigma(t), label).reshape(x.shape)
+
+    return Score(sde, exact, "score", time=None)
+
+
+def mixture_classifier(sde: LinearSDE, mixture: Mixture) -> Logits:
+    """The exact classifier of noisy mixture data, whose classes are the components: the logits are log w_k p_t(x | k)."""
 
     def exact(x: Tensor, t: Scalar) -> Tensor:
         t = double(t)
-        return mixture.score(x.flatten(1), sde.alpha(t), sde.sigma(t)).reshape(x.shape)
+        return mixture.log_joint(x.flatten(1), sde.alpha(t), sde.sigma(t)).to(x.dtype)
 
-    return Score(sde, exact, "score", time=None)
+    return exact
 
 
 def mixture_problem(dimension: int, modes: int, covariance: Literal["isotropic", "full"] = "full", seed: int = 0) -> Mixture:

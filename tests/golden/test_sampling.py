@@ -2,8 +2,9 @@
 
 import torch
 
-from scoresde.core import Condition, Interval, Predictor, Reverse, Step
+from scoresde.core import Condition, Interval, Predictor, Reverse, Step, broadcast, sqrt
 from scoresde.core.testing import Gaussian, ReplayNoise
+from scoresde.plugins.conditioner.class_guidance import ClassGuidance
 from scoresde.plugins.conditioner.colorization import Colorization
 from scoresde.plugins.conditioner.inpainting import Inpainting
 from scoresde.plugins.corrector.annealed_langevin import AnnealedLangevin
@@ -174,3 +175,35 @@ def test_colorization(case):
 
 
 test_colorization.families = ("colorize_",)
+
+
+def test_class_conditional_step(case):
+    """A classifier that is linear in x and is told std(t) (Song et al., 2021, App. I.1)."""
+    sde, x, t = case.sde(), case["x"], case.tensors["t"].double()
+
+    def classifier(x, t):
+        return x.flatten(1) @ case["W"].T / broadcast(sqrt(1 + sde.sigma(t) ** 2), x.flatten(1)) + case["b"]
+
+    score = make_reverse(case, sde).score
+    condition = ClassGuidance().condition(sde, case["y"], ReplayNoise([]), classifier=classifier)
+    case.check("log_prob", condition.log_prob(x, t))
+    case.check("classifier_grad", condition.gradient(x, t))
+    reverse = Reverse(sde, condition.guide(score))
+    case.check("guided_score", reverse.score(x, t))
+    steps = []
+    for i, time in enumerate(t.tolist()):
+        rows = slice(i, i + 1)
+        one = ClassGuidance().condition(sde, case["y"][rows], ReplayNoise([]), classifier=classifier)
+        alone = Reverse(sde, one.guide(score))
+        interval, noise = Interval(time, time - 1 / sde.levels, 0, 1), ReplayNoise([case["predictor_z"][rows]])
+        steps.append(make_predictor(case).step(alone, x[rows], interval, None, noise))
+    corrected = make_corrector(case).correct(reverse, x, t, ReplayNoise([case["corrector_z"]]))
+    for part, value, mean in (
+        ("predictor", torch.cat([step.x for step in steps]), torch.cat([step.mean for step in steps])),
+        ("corrector", corrected.x, corrected.mean),
+    ):
+        case.check(f"{part}_x", value)
+        case.check(f"{part}_x_mean", mean)
+
+
+test_class_conditional_step.families = ("classcond_",)

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from ...interfaces import Condition, Conditioner, Step
+from ...mixture import Mixture
 from ...noise import Noise
 from ...reverse import Reverse
 from ...sde import SDE
 from ..conformance import Check, Subject
+from ..problems import mixture_score
 from ..statistics import BatchNoise
 from .component import checks_by, state
-from .posterior import SHAPES, Observed, check_observation, check_samples, condition_of, observations, posterior_of, problem
-from .problems import gaussian_score
+from .posterior import SHAPES, Observed, check_observation, check_samples, condition_of, observations, observed_of, posterior_of, problem
+from .problems import linear
 
 STRENGTHS = frozenset({"strength", "scale"})  # usual names of options that are 0 without an effect
 ROUNDING = 1e-9
@@ -41,6 +43,11 @@ class Scene(NamedTuple):
     x: Tensor
 
     @property
+    def law(self) -> Mixture:
+        """That of the items, by whose score a condition guides."""
+        return problem(tuple(self.x.shape[1:]), 2)
+
+    @property
     def times(self) -> tuple[float, float]:
         return 0.5 * self.sde.t_max, 0.4 * self.sde.t_max
 
@@ -55,11 +62,11 @@ class Scene(NamedTuple):
     def project(self, condition: Condition, step: Step, memory: Any, noise: Noise, corrected: bool = False) -> tuple[Step, Any]:
         """The condition's projection of a step, after a prediction or a correction."""
         t, s = self.times
-        reverse = Reverse(self.sde, condition.guide(gaussian_score(self.sde, self.x)))
+        reverse = Reverse(self.sde, condition.guide(mixture_score(linear(self.sde), self.law)))
         return condition.project(self.before, step, t, t if corrected else s, memory, reverse, noise)
 
     def effects(self, condition: Condition, noise: Noise) -> Effects:
-        score = condition.guide(gaussian_score(self.sde, self.x))(self.x, self.times[0])
+        score = condition.guide(mixture_score(linear(self.sde), self.law))(self.x, self.times[0])
         start, memory = condition.start(self.x, self.sde.t_max, noise)
         _, memory = self.project(condition, self.after, memory, noise, corrected=True)
         step, _ = self.project(condition, self.after, memory, noise)
@@ -67,20 +74,22 @@ class Scene(NamedTuple):
 
 
 def exercise(conditioner: Conditioner, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Tensor]:
-    observed = conditioner.observe(x, noise)
-    return [*observed.values(), *Scene(sde, x).effects(condition_of(conditioner, sde, observed, noise), noise)]
+    scene = Scene(sde, x)
+    observed = observed_of(conditioner, scene.law, x, noise)
+    return [*observed.values(), *scene.effects(condition_of(conditioner, sde, scene.law, observed, noise), noise)]
 
 
 def scenes(subject: Subject) -> Iterator[tuple[Scene, Observed]]:
     """A step under each SDE, and what is observed of other items."""
     for sde in subject.sdes:
         x = state(SHAPES[-1], torch.float64)
-        yield Scene(sde, x), subject.component.observe(x.flip(0) - 0.2, BatchNoise(6))
+        scene = Scene(sde, x)
+        yield scene, observed_of(subject.component, scene.law, x.flip(0) - 0.2, BatchNoise(6))
 
 
 def effects(conditioner: Conditioner, scene: Scene, observed: Observed) -> Effects:
     """With the same noise each time."""
-    return scene.effects(condition_of(conditioner, scene.sde, observed, BatchNoise(7)), BatchNoise(8))
+    return scene.effects(condition_of(conditioner, scene.sde, scene.law, observed, BatchNoise(7)), BatchNoise(8))
 
 
 def _off(one: Tensor, other: Tensor) -> float:
@@ -114,7 +123,7 @@ def check_strength(subject: Subject) -> None:
 
 def check_projection(subject: Subject) -> None:
     for scene, observed in scenes(subject):
-        condition = condition_of(subject.component, scene.sde, observed, BatchNoise(7))
+        condition = condition_of(subject.component, scene.sde, scene.law, observed, BatchNoise(7))
         start, memory = condition.start(scene.x, scene.sde.t_max, BatchNoise(8))
         once, _ = scene.project(condition, scene.after, memory, BatchNoise(9))
         again, _ = scene.project(condition, scene.after, memory, BatchNoise(9))
@@ -161,7 +170,7 @@ def _changed(observed: Observed, places: Sequence[int], value: float | None = No
 
 def check_memory(subject: Subject) -> None:
     for scene, observed in scenes(subject):
-        condition = condition_of(subject.component, scene.sde, observed, BatchNoise(7))
+        condition = condition_of(subject.component, scene.sde, scene.law, observed, BatchNoise(7))
         before = scene.effects(condition, BatchNoise(8))
         Scene(scene.sde, scene.x.flip(0) + 0.5).effects(condition, BatchNoise(10))
         assert _same(before, scene.effects(condition, BatchNoise(8))), f"after another run its effects are others ({scene.sde.name})"
@@ -171,7 +180,7 @@ def check_unchanged(subject: Subject) -> None:
     for scene, observed in scenes(subject):
         given, x, after = {key: value.clone() for key, value in observed.items()}, scene.x.clone(), scene.after
         handed = Step(after.x.clone(), after.mean.clone())
-        condition = condition_of(subject.component, scene.sde, given, BatchNoise(7))
+        condition = condition_of(subject.component, scene.sde, scene.law, given, BatchNoise(7))
         _, memory = condition.start(scene.x, scene.sde.t_max, BatchNoise(8))
         scene.project(condition, handed, memory, BatchNoise(8))
         for key, value in given.items():

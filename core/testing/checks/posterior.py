@@ -6,20 +6,22 @@ are drawn with the exact score and the condition, and held to the posterior's mo
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import cycle
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...builtin import builtin
+from ...classes import ClassConditioner
 from ...interfaces import Condition, Conditioner
 from ...mixture import Mixture
 from ...noise import Noise
 from ...sampling import trajectory
 from ...sde import SDE, LinearSDE
 from ..conformance import Subject
-from ..problems import mixture_problem, mixture_score
+from ..problems import mixture_classifier, mixture_problem, mixture_score
 from ..statistics import BatchNoise, Law
 from .problems import draws, linear
 
@@ -30,8 +32,11 @@ OBSERVATIONS, CHOICE, SAMPLES, STEPS = 400, 16, 2048, 200
 LIMIT = 5.0  # standard errors
 
 
-def condition_of(conditioner: Conditioner, sde: SDE, observed: Observed, noise: Noise) -> Condition:
-    rest = dict(observed)
+def condition_of(conditioner: Conditioner, sde: SDE, law: Mixture, observed: Observed, noise: Noise) -> Condition:
+    """With the exact classifier of items of this law, where it takes one; their classes are the law's components."""
+    rest: dict[str, Any] = dict(observed)
+    if isinstance(conditioner, ClassConditioner):
+        rest["classifier"] = mixture_classifier(linear(sde), law)
     return conditioner.condition(sde, rest.pop("y"), noise, **rest)
 
 
@@ -43,6 +48,7 @@ def posterior_of(conditioner: Conditioner, law: Mixture, shape: tuple[int, ...],
     return found
 
 
+@lru_cache(maxsize=16)
 def problem(shape: tuple[int, ...], modes: int) -> Mixture:
     """The law of items of this shape: one Gaussian, or so many."""
     return mixture_problem(math.prod(shape), modes)
@@ -51,8 +57,16 @@ def problem(shape: tuple[int, ...], modes: int) -> Mixture:
 def observations(conditioner: Conditioner, law: Mixture, shape: tuple[int, ...], count: int) -> tuple[Tensor, list[Observed]]:
     """Items (count, *shape) of the law, and what is observed of each, a batch of one."""
     x = draws(law, shape, count)
-    observed = conditioner.observe(x, BatchNoise(4))
+    observed = observed_of(conditioner, law, x, BatchNoise(4))
     return x, [{key: value[row : row + 1] for key, value in observed.items()} for row in range(count)]
+
+
+def observed_of(conditioner: Conditioner, law: Mixture, x: Tensor, noise: Noise) -> Observed:
+    """What is observed of items x (B, *) of this law: of classes, a draw of the component that an item is of."""
+    if not isinstance(conditioner, ClassConditioner):
+        return conditioner.observe(x, noise)
+    edges = law.responsibilities(x.flatten(1)).cumsum(1)[:, :-1].contiguous()
+    return {"y": torch.searchsorted(edges, noise.uniform((len(x), 1), dtype=torch.float64))[:, 0]}
 
 
 def check_observation(subject: Subject) -> None:
@@ -62,7 +76,7 @@ def check_observation(subject: Subject) -> None:
         found = [posterior_of(subject.component, law, shape, row) for row in rows]
         residual = x.flatten(1) - torch.stack([one.mean() for one in found])
         excess = residual.square() - torch.stack([one.covariance().diagonal() for one in found])
-        y = torch.cat([row["y"] for row in rows]).flatten(1).double()
+        y = torch.cat([row["y"] for row in rows]).reshape(len(rows), -1).double()
         products = residual[:, :, None] * (y - y.mean(0))[:, None]
         where = f"over {OBSERVATIONS} observations of items of shape {shape}"
         _vanishes(residual, f"by posterior(), x - E[x | y] has a mean {{:.3g}} standard errors from 0 {where}")
@@ -98,7 +112,7 @@ def sampled(conditioner: Conditioner, sde: LinearSDE, law: Mixture, shape: tuple
     """Samples (n, D) given one observation, by reverse diffusion."""
     noise = BatchNoise(1)
     repeated = {key: value.expand(SAMPLES, *value.shape[1:]) for key, value in observed.items()}
-    condition = condition_of(conditioner, sde, repeated, noise)
+    condition = condition_of(conditioner, sde, law, repeated, noise)
     sampler = builtin("sampler", "predictor_corrector", predictor=builtin("predictor", "reverse_diffusion"))
     intervals = builtin("grid", "uniform").intervals(sde, STEPS)
     x = sde.prior_sample((SAMPLES, *shape), noise, dtype=torch.float64)

@@ -15,6 +15,8 @@ from scoresde.core.testing import Subject, mixture_score, parametrize_with_check
 from scoresde.core.testing.checks.conditioner import CHECKS, OWN
 from scoresde.core.testing.checks.posterior import problem
 from scoresde.core.testing.conformance import examine
+from scoresde.plugins.conditioner.class_guidance import ClassGuidance
+from scoresde.plugins.conditioner.classifier_free import ClassifierFree
 from scoresde.plugins.conditioner.inpainting import Inpainting
 from scoresde.registry import Registry
 
@@ -25,6 +27,11 @@ LEAK = []
 
 @parametrize_with_checks([Inpainting, Inpainting(noise_at="t", redraw="time"), Inpainting(known="border"), Inpainting(known="random")])
 def test_built_in_conditioners(component, check):
+    check(component)
+
+
+@parametrize_with_checks([ClassGuidance, ClassifierFree])
+def test_conditioners_on_classes(component, check):
     check(component)
 
 
