@@ -42,23 +42,23 @@ dropout = 0.2
 attention = []
 
 [training]
-steps = 24
+steps = 16
 batch = 8
 accumulate = 2
 warmup = 2
-checkpoint_every = 3
-snapshot_every = 6
+checkpoint_every = 2
+snapshot_every = 4
 log_every = 1
 
 [sampling]
-count = 14
-steps = 8
+count = 10
+steps = 6
 
 [conditioning]
-count = 5
+count = 2
 
 [likelihood]
-count = 6
+count = 2
 rtol = 1e-1
 atol = 1e-1
 

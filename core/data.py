@@ -17,6 +17,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from .errors import UserError
 from .mixture import Mixture
 from .noise import Noise
 
@@ -141,3 +142,20 @@ class Subset(Items):
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         return self.items.batch([self.positions[i] for i in indices])
+
+
+@final
+class Reading(Items):
+    """Items of the data set ``name``: where one cannot be read, the error is the user's, and names the set."""
+
+    def __init__(self, items: Items, name: str) -> None:
+        self.spec, self.law, self.labels, self.items, self.name = items.spec, items.law, items.labels, items, name
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        try:
+            return self.items.batch(indices)
+        except (OSError, ValueError) as error:
+            raise UserError(f"data {self.name!r}: {error}") from error

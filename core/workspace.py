@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor, nn
 
 from .checkpoint import load_weights, read_tensors, write_tensors
-from .data import Items, Split
+from .data import Items, Reading, Split
 from .errors import UserError
 from .experiment import Experiment
 from .files import read_json, write_file, write_folder, write_json
@@ -80,12 +80,13 @@ class Workspace:
             self.accelerator.end_training()
 
     def items(self, split: Split) -> Items:
-        """Raises UserError where the data cannot be opened."""
+        """Raises UserError where the data cannot be opened; and so do the items where one cannot be read."""
         if split not in self._items:
+            name = self.experiment.data.name
             try:
-                self._items[split] = self.experiment.data.open(split)
+                self._items[split] = Reading(self.experiment.data.open(split), name)
             except (OSError, ValueError) as error:
-                raise UserError(f"data {self.experiment.data.name!r}: {error}") from error
+                raise UserError(f"data {name!r}: {error}") from error
         return self._items[split]
 
     def build(self) -> nn.Module:

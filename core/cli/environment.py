@@ -1,7 +1,7 @@
 """What a command works in: processes, threads, and the distributions that a run was made with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,14 +31,10 @@ def in_one_process(command: str) -> None:
         raise UserError(f"scoresde {command} works in one process, and {running()} were started")
 
 
-def say_where(workspace: "Workspace") -> dict[str, Any]:
-    """Says in the first line of a run how many processes work on which devices, and gives the facts for run.json."""
-    from ..processes import described
-
-    words, accelerator = described(workspace.accelerator), workspace.accelerator
+def say(workspace: "Workspace", words: str) -> None:
+    """Prints a line on standard error, once whatever the number of processes."""
     if workspace.is_main and not workspace.quiet:
         click.echo(words, err=True)
-    return {"processes": accelerator.num_processes, "device": accelerator.device.type}
 
 
 def restore(folder: "RunFolder", registry: "Registry") -> None:
@@ -70,18 +66,17 @@ def restore(folder: "RunFolder", registry: "Registry") -> None:
 
 
 def missing(folder: Path | None, registry: "Registry") -> list[str]:
-    """What was installed when the run of this folder was made and is not now, one line each."""
+    """The distributions that the run of this folder was made with and that are not installed, one line each."""
     from ..files import read_json
 
     if folder is None or not (folder / "run.json").is_file():
         return []
     there = {source.distribution for source in registry.sources} | {plugin.partition(":")[0] for plugin in registry.excluded}
-    gone = {name: version for name, version in read_json(folder / "run.json").get("distributions", {}).items() if name not in there}
-    return [f"{folder} was made with {name} {version}, which is not {_to_get(name, version)}" for name, version in gone.items()]
-
-
-def _to_get(name: str, version: str) -> str:
-    return "loaded: name it with --plugin" if name.endswith(".py") else f"installed: pip install {name}=={version}"
+    used = read_json(folder / "run.json").get("distributions", {})
+    gone = {name: version for name, version in used.items() if name not in there and not name.endswith(".py")}  # a file is named by itself
+    return [
+        f"{folder} was made with {name} {version}, which is not installed: pip install {name}=={version}" for name, version in gone.items()
+    ]
 
 
 def _counted(processes: int) -> str:

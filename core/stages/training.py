@@ -125,6 +125,9 @@ class TrainingRun:
             yield from losses
         except NonFiniteError as error:
             raise self._not_finite(str(error)) from error
+        except UserError:  # an item that cannot be read: nothing of its step has been done yet
+            self._save()
+            raise
 
     def _not_finite(self, what: str) -> NonFiniteError:
         kept = newest(self.checkpoints)

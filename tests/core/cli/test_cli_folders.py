@@ -6,8 +6,41 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
+from PIL import Image
+
+from scoresde.core.noise import permutation
+from scoresde.plugins.dataset.image_folder import ImageFolder
+
+PICTURES = """\
+[experiment]
+name = "pictures"
+
+[data]
+use = "image_folder"
+root = "pictures"
+size = 8
+
+[sde]
+use = "vp"
+
+[model]
+use = "ddpmpp"
+channels = 8
+multipliers = [1]
+blocks = 1
+attention = []
+
+[training]
+steps = 6
+batch = 4
+checkpoint_every = 6
+
+[run]
+device = "cpu"
+"""
 
 Command = Callable[..., Result]
 Refused = Callable[..., list[str]]
@@ -72,6 +105,26 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_after_it(scoresde: Command,
     assert list(Path("runs/tiny/checkpoints").iterdir()) == []
     done("run", "tiny.toml", "--resume")
     assert Path("runs/tiny/weights.safetensors").read_bytes() == Path("straight/weights.safetensors").read_bytes()
+
+
+def test_a_picture_that_cannot_be_read_is_one_line_and_the_run_goes_on_after_it(scoresde: Command, done: Command) -> None:
+    """Pictures are opened when they are needed: this one in the fourth step."""
+    Path("pictures").mkdir()
+    for place in range(40):
+        Image.fromarray(np.full((8, 8, 3), 6 * place, np.uint8)).save(f"pictures/{place:02d}.png")
+    paths = ImageFolder(root=Path("pictures"), size=8).open("train").paths
+    bad = Path("pictures", paths[int(permutation(0, 0, len(paths))[3 * 4 + 1])])
+    Path("pictures.toml").write_text(PICTURES, "utf-8")
+    done("train", "pictures.toml", "--out", "straight")
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:45])
+    result = scoresde("train", "pictures.toml", "--out", "cut", "--quiet")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert re.match(rf"data 'image_folder': image_folder: cannot read the picture .*/{bad.name}: ", result.stderr)
+    assert [path.name for path in Path("cut/checkpoints").iterdir()] == ["step-00000003"]
+    bad.write_bytes(whole)
+    done("train", "cut", "--resume")
+    assert Path("cut/weights.safetensors").read_bytes() == Path("straight/weights.safetensors").read_bytes()
 
 
 def test_weights_of_another_model_are_refused_with_names_and_shapes(refused: Refused, done: Command) -> None:

@@ -115,8 +115,8 @@ def test_a_run_says_what_it_was_made_with_and_what_is_missing_of_it(done: Comman
     experiment = Path("runs/tiny/experiment.toml")
     experiment.write_text(experiment.read_text().replace("my_sampler.py:drift", "scoresde-deis:deis").replace("factor = 1.0\n", ""))
     result = scoresde("sample", "runs/tiny")
-    assert (result.exit_code, result.stdout) == (2, "")
-    first, last = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 2), result.stderr
+    first, last = result.stderr.splitlines()[0], result.stderr.splitlines()[-1]
     assert 'no predictor "scoresde-deis:deis": there is no plugin scoresde-deis' in first
     assert last == "runs/tiny was made with scoresde-deis 0.3, which is not installed: pip install scoresde-deis==0.3"
 
