@@ -56,18 +56,19 @@ def solve(
     max_evaluations: int,
     stops: Sequence[float] = (),
     time: Callable[[float], float] = float,
+    allowance: Callable[[Tensor], Tensor] = torch.ones_like,
 ) -> Solution:
     """Integrates dy/dt = f(t, y) for a batch of independent systems.
 
     ``f`` takes t (B,) float64 and y (B, n) and gives (B, n); ``y`` is the state at ``start``; ``end`` may lie on either side, and
-    the ``stops``, where the state is wanted as well, between them. A
-    sample that has not arrived after ``max_evaluations`` evaluations is returned where it is, with status 1. Raises
-    FloatingPointError, with what ``time`` makes of t, where an evaluation is not finite.
+    the ``stops``, where the state is wanted as well, between them. A step that begins at t may err by ``allowance`` (B,) of t, in
+    units of the tolerances. A sample that has not arrived after ``max_evaluations`` evaluations is returned where it is, with status
+    1. Raises FloatingPointError, with what ``time`` makes of t, where an evaluation is not finite.
     """
     direction = 1.0 if end >= start else -1.0
     t = torch.full((len(y),), start, dtype=torch.float64, device=y.device)
     k1 = f(t, y)
-    h = _first_step(f, t, y, k1, abs(end - start), direction, rtol, atol)
+    h = _first_step(f, t, y, k1, abs(end - start), direction, (atol + rtol * y.abs()) * allowance(t)[:, None])
     evaluations = torch.full((len(y),), 2, device=y.device)
     at = y.new_full((len(stops), *y.shape), torch.nan)
     while True:
@@ -76,7 +77,9 @@ def solve(
         if not bool(active.any()):
             return Solution(y, evaluations, (remaining > 0).long(), at)
         step = torch.where(active, torch.minimum(h, remaining), 0.0)
-        candidate, slopes, error = _attempt(f, t, y, k1, direction * step, rtol, atol)
+        candidate, slopes, error = _attempt(f, t, y, k1, direction * step)
+        scale = (atol + rtol * torch.maximum(y.abs(), candidate.abs())) * allowance(t)[:, None]
+        error = _rms(error / scale)
         if not bool(torch.isfinite(error).all()):
             where = time(float(t[~torch.isfinite(error)][0]))
             raise FloatingPointError(f"the ODE's right-hand side is not finite near t = {where:.6g}")
@@ -90,17 +93,14 @@ def solve(
         evaluations = evaluations + 6 * active
 
 
-def _attempt(
-    f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, k1: Tensor, h: Tensor, rtol: float, atol: float
-) -> tuple[Tensor, list[Tensor], Tensor]:
-    """One step of each sample: the new state (B, n), its slopes, the last of which is the derivative there, and the scaled error (B,)."""
+def _attempt(f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, k1: Tensor, h: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+    """One step of each sample: the new state (B, n), its slopes, the last of which is the derivative there, and the error (B, n)."""
     width = h.to(y.dtype)[:, None]
     slopes, state = [k1], y
     for place, row in zip(_C[1:], _A[1:], strict=True):
         state = y + width * _combine(row, slopes)
         slopes.append(f(t + place * h, state))
-    scale = atol + rtol * torch.maximum(y.abs(), state.abs())
-    return state, slopes, _rms(width * _combine(_E, slopes) / scale)
+    return state, slopes, width * _combine(_E, slopes)
 
 
 def _keep(at: Tensor, stops: Sequence[float], t: Tensor, h: Tensor, y: Tensor, slopes: Sequence[Tensor], accepted: Tensor) -> None:
@@ -118,9 +118,8 @@ def _keep(at: Tensor, stops: Sequence[float], t: Tensor, h: Tensor, y: Tensor, s
 
 
 def _first_step(
-    f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, k1: Tensor, length: float, direction: float, rtol: float, atol: float
+    f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor, k1: Tensor, length: float, direction: float, scale: Tensor
 ) -> Tensor:
-    scale = atol + rtol * y.abs()
     size, slope = _rms(y / scale), _rms(k1 / scale)
     small = (size < 1e-5) | (slope < 1e-5)
     h0 = torch.where(small, 1e-6, 0.01 * size / slope.clamp_min(1e-300)).clamp_max(length)

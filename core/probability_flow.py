@@ -5,8 +5,10 @@ v = cos(phi) eps - sin(phi) E[x_0 | x] (Salimans & Ho, 2022, App. D), y = x / n 
 
     dy / d phi = v(y, phi),    log p(x) = log p(y) - D log n:
 
-the linear part is gone, both ends are regular points, and one tolerance means the same for every SDE. Other SDEs are solved in t and
-x as they are.
+the linear part is gone, both ends are regular points, and one tolerance means the same for every SDE. On the way to the latent code a
+difference between two points grows as sin(phi), the noise in y: an error made at phi is allowed sin(phi) of the tolerance, so that the code
+itself has it. (Of pictures with 256 levels the details are as small as 0.001: without this their codes, and above all the divergence
+along the path, are wrong by far more than the tolerance.) Other SDEs are solved in t and x as they are.
 """
 
 import math
@@ -26,12 +28,13 @@ Field = Callable[[Tensor, Tensor], Tensor]
 
 class Coordinates(NamedTuple):
     """The ODE in the coordinates that it is solved in: the ``field`` (phi (B,), y (B, *)) -> dy / d phi, ``clock`` from t to phi, ``time``
-    back, and ``scale``, n(t)."""
+    back, ``scale``, n(t), and ``allowance``, what errors are measured in on the way to the latent code."""
 
     field: Field
     clock: Callable[[float], float]
     time: Callable[[float], float]
     scale: Callable[[float], float]
+    allowance: Callable[[Tensor], Tensor] = torch.ones_like
 
 
 def coordinates(reverse: Reverse) -> Coordinates:
@@ -53,6 +56,7 @@ def coordinates(reverse: Reverse) -> Coordinates:
         lambda t: math.atan2(float(linear.sigma(t)), float(linear.alpha(t))),
         lambda phi: float(linear.time(-2 * math.log(math.tan(phi)))),
         lambda t: math.hypot(float(linear.alpha(t)), float(linear.sigma(t))),
+        torch.sin,
     )
 
 
@@ -76,7 +80,7 @@ def path(
     stops: Sequence[float] = (),
 ) -> Path:
     """Carries x (B, *) along the flow from time ``start`` to ``end``, with a float64 state; ``stops`` are values of phi."""
-    field, clock, time, scale = coordinates(reverse)
+    field, clock, time, scale, allowance = coordinates(reverse)
 
     def derivative(phi: Tensor, y: Tensor) -> Tensor:
         return field(phi, y.reshape(x.shape)).reshape(y.shape)
@@ -93,6 +97,7 @@ def path(
             max_evaluations=max_evaluations,
             stops=stops,
             time=time,
+            allowance=torch.ones_like if end < start else allowance,
         )
     return Path((solution.y * scale(end)).reshape(x.shape), solution.at.reshape(-1, *x.shape), solution)
 

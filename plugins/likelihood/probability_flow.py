@@ -66,7 +66,7 @@ class ProbabilityFlow(Likelihood):
             raise ValueError(f'ends = "corrected" needs a LinearSDE, and {sde.name} is not one')
         dtype, x = x.dtype, x.double()
         x = x * float(sde.alpha(sde.t_min)) if corrected and isinstance(sde, LinearSDE) else x
-        field, clock, _, scale = coordinates(reverse)
+        field, clock, _, scale, _ = coordinates(reverse)
         points, weights = _gauss(clock(sde.t_min), clock(sde.t_max), self.nodes)
         z, states, solution = path(
             reverse, x, sde.t_min, sde.t_max, rtol=self.rtol, atol=self.atol, max_evaluations=self.max_nfe, stops=points

@@ -19,7 +19,7 @@ from functools import cache
 import pytest
 import torch
 
-from scoresde.core import SDE, Reverse, SeededNoise
+from scoresde.core import SDE, Mixture, Reverse, SeededNoise
 from scoresde.core.testing import BatchNoise, Gaussian, mixture_problem, mixture_score
 from scoresde.plugins.likelihood.probability_flow import ProbabilityFlow
 from scoresde.plugins.sde.sub_vp import SubVP
@@ -208,3 +208,20 @@ def test_probing_errs_a_third_of_one_fixed_draw(sde):
         for way in ("rademacher", "probing")
     ]
     assert errors[1] < 0.4 * errors[0]
+
+
+@by_sde
+def test_details_as_small_as_the_levels_of_pictures(sde):
+    """Forty bins of width 1/128 in four dimensions, as 256 levels have them. Were a step allowed the same error wherever it begins, the mean
+    error at this tolerance would be 0.5 to 1.1 nats, for half as many evaluations."""
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randint(0, 4, (40, 4), generator=generator) / 128 - 1 + 1.5 * torch.randint(0, 2, (40, 1), generator=generator)
+    mixture = Mixture(torch.ones(40), means, 0.0023**2 * torch.eye(4).expand(40, 4, 4))
+    sde = VE(sigma_min=0.001) if sde.name == "ve" else sde
+    start = kernel(sde, sde.t_min)
+    x = draws(mixture.marginal(*start), 8)
+    likelihood = ProbabilityFlow(divergence="exact", nodes=128, rtol=1e-4, atol=1e-4)
+    result = likelihood.log_prob(Reverse(sde, mixture_score(sde, mixture)), x, BatchNoise())
+    error = result.value - mixture.log_prob(x, *start) + prior_excess(sde, mixture, result.latent)
+    assert float(error.abs().mean()) < 1.5e-3
+    assert float(result.evaluations.double().mean()) < 128 + 150
