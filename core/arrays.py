@@ -1,7 +1,7 @@
-"""Arrays in numpy's files (.npy, .npz), read a block of rows at a time, so that a large one never lies in memory whole."""
+"""Arrays in numpy's files (.npy, .npz), read and written a block of rows at a time, so that a large one never lies in memory whole."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -38,6 +38,23 @@ def blocks(path: Path, name: str | None, size: int) -> "Iterator[np.ndarray[Any,
         for start in range(0, shape[0], size):
             rows = min(size, shape[0] - start)
             yield np.frombuffer(_read(path, file, rows * each), dtype=dtype).reshape(rows, *shape[1:])
+
+
+def write_blocks(path: Path, arrays: "Mapping[str, tuple[Header, Iterable[np.ndarray[Any, Any]]]]") -> None:
+    """Makes a .npz file of arrays whose rows come in blocks. Raises ValueError where they are not those of the header."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (told, rows) in arrays.items():
+            count = 0
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                descr = numpy_format.dtype_to_descr(told.dtype)
+                numpy_format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": told.shape})
+                for block in rows:
+                    if block.dtype != told.dtype or block.shape[1:] != told.shape[1:]:
+                        raise ValueError(f"{name}: a block is {block.dtype} {block.shape}, told was {told.dtype} {told.shape}")
+                    file.write(np.ascontiguousarray(block).data)
+                    count += len(block)
+            if count != told.shape[0]:
+                raise ValueError(f"{name}: there are {count} rows, told were {told.shape[0]}")
 
 
 def _read(path: Path, file: BinaryIO, count: int) -> bytearray:

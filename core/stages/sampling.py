@@ -1,14 +1,15 @@
 """The sampling stage: unconditional samples as arrays and as a picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Header, write_blocks
 from ..chunks import chunks
-from ..data import Items
+from ..data import DataSpec, Items
 from ..experiment import Sampling
 from ..files import write_file
 from ..interfaces import Condition
@@ -32,9 +33,9 @@ def sampling_stage(workspace: Workspace) -> list[dict[str, Any]]:
     parts = draw(workspace, settings, settings.count, stage="sample", what="sampling")
     if not workspace.is_main:
         return []
-    samples, evaluations = joined(parts)
-    save_array(workspace, "samples.npz", x=items.spec.quantise(samples), model_range=samples)
-    show(workspace, samples, items)
+    _save_samples(workspace, items.spec, parts, settings.count)
+    show(workspace, _first(parts, _SCATTERED), items)
+    evaluations = spent(parts)
     protocol = sampling_protocol(workspace, settings, settings.count, evaluations)
     return [{"name": EVALUATIONS, "value": evaluations, "std_error": None, "protocol": protocol}]
 
@@ -81,8 +82,40 @@ def draw(
 
 def joined(parts: Parts) -> tuple[Tensor, int]:
     """The samples in the model's range, and the network evaluations that each has cost."""
-    each = list(parts)
-    return torch.cat([part["x"] for part in each]), sum(int(part["evaluations"]) for part in each) // len(each)
+    return torch.cat([part["x"] for part in parts]), spent(parts)
+
+
+def spent(parts: Parts) -> int:
+    """The network evaluations that each sample has cost."""
+    each = [int(part["evaluations"]) for part in parts]
+    return sum(each) // len(each)
+
+
+def _first(parts: Parts, count: int) -> Tensor:
+    """The first samples, about as many as that."""
+    found: list[Tensor] = []
+    for part in parts:
+        if sum(map(len, found)) >= count:
+            break
+        found.append(part["x"])
+    return torch.cat(found)
+
+
+def _save_samples(workspace: Workspace, spec: DataSpec, parts: Parts, count: int) -> None:
+    """samples.npz, a part at a time: stored values as ``x``, bytes where there are at most 256 levels, and ``model_range``."""
+    small = spec.levels is not None and spec.levels <= 256
+
+    def stored(samples: Tensor) -> Any:
+        return (spec.quantise(samples).to(torch.uint8) if small else spec.quantise(samples)).numpy()
+
+    def rows(of: Callable[[Tensor], Any]) -> tuple[Header, Iterator[Any]]:
+        told = of(next(iter(parts))["x"][:0])
+        return Header((count, *told.shape[1:]), told.dtype), (of(part["x"]) for part in parts)
+
+    write_file(
+        workspace.folder / "samples.npz",
+        lambda path: write_blocks(path, {"x": rows(stored), "model_range": rows(lambda samples: samples.numpy())}),
+    )
 
 
 def schedule_of(workspace: Workspace, settings: Sampling) -> Schedule:

@@ -62,3 +62,19 @@ def test_what_is_no_array_is_one_line(tmp_path: Path, files: dict[str, Path]) ->
     for path, name, message in cases:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             list(arrays.blocks(path, name, 100))
+
+
+def test_blocks_are_written_as_numpy_reads_them(tmp_path: Path) -> None:
+    x, y = np.arange(60, dtype=np.float32).reshape(5, 3, 4), np.arange(5, dtype=np.uint8)
+    path = tmp_path / "x.npz"
+    arrays.write_blocks(
+        path, {"x": (arrays.Header(x.shape, x.dtype), iter([x[:2], x[2:2], x[2:]])), "y": (arrays.Header(y.shape, y.dtype), [y])}
+    )
+    with np.load(path, allow_pickle=False) as held:
+        assert held.files == ["x", "y"]
+        assert [(held[name].dtype, held[name].tolist()) for name in ("x", "y")] == [(x.dtype, x.tolist()), (y.dtype, y.tolist())]
+    assert np.concatenate(list(arrays.blocks(path, "x", 2))).tolist() == x.tolist()
+    with pytest.raises(ValueError, match=r"^x: there are 4 rows, told were 5$"):
+        arrays.write_blocks(path, {"x": (arrays.Header(x.shape, x.dtype), [x[:4]])})
+    with pytest.raises(ValueError, match=r"^x: a block is float64 \(5, 3, 4\), told was float32 \(5, 3, 4\)$"):
+        arrays.write_blocks(path, {"x": (arrays.Header(x.shape, x.dtype), [x.astype(np.float64)])})
