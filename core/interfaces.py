@@ -214,6 +214,13 @@ class Conditioner(Component):
         """The condition for the observations y (B, *), in the model's range, with the other tensors that ``observe`` gives, and with what
         a capability such as ``ClassConditioner`` asks for."""
 
+    def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
+        """Raises ValueError, in one line, where observations (N, *) cannot be of the data's items: of another shape, or out of range."""
+
+    def shown(self, x: Tensor, y: Tensor, **observed: Tensor) -> Tensor:
+        """The observations y (N, *) of items like x (N, *), as a picture has them; y where it is one."""
+        return y
+
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture | None:
         """The exact law of an item of this shape, flattened, given what is observed of it, (1, *) each, where ``law`` is that of all: for a
         linear observation ``law.given(A, y, std)``. None where there is no closed form. The conformance kit holds samples to it."""

@@ -6,9 +6,11 @@ If x_0 is a Gaussian mixture, so is x_0 given y, which is what samples are held 
 from typing import Any, final
 
 import attrs
+import torch
 from torch import Tensor
 
 from .component import option
+from .data import DataSpec
 from .interfaces import Conditioner, Operator
 from .linear_map import Linear, adjoint, conjugate_gradients, matrix
 from .mixture import Mixture
@@ -17,6 +19,7 @@ from .scalars import add_scaled
 
 _ITERATIONS = 50  # of conjugate gradients on A A^T, which cost no evaluation of a network
 _TOLERANCE = 1e-6
+_FAR = 6.0  # standard deviations of the noise that an observation may be out of the range of A x
 
 
 @final
@@ -67,5 +70,35 @@ class LinearConditioner(Conditioner):
     def observation(self, y: Tensor, **observed: Any) -> Observation:
         return Observation(observed.get("operator", self.operator.apply), y, self.std)
 
+    def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
+        low, high = (torch.full((1, *spec.shape), end) for end in spec.range or (0.0, 0.0))
+        least, most = self.operator.apply(low), self.operator.apply(high)
+        fits(y, tuple(least.shape[1:]))
+        if spec.range is not None and self.operator.positive:
+            margin = _FAR * self.std + _TOLERANCE * (spec.range[1] - spec.range[0])
+            within(y, least - margin, most + margin)
+
+    def shown(self, x: Tensor, y: Tensor, **observed: Tensor) -> Tensor:
+        """y itself where it is as large as an item, or else the smallest item that A maps to it."""
+        return y if y.shape == x.shape else self.observation(y).pseudo_inverse(y.to(x), x)
+
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture | None:
         return law.given(matrix(self.operator.apply, shape), y.flatten(), self.std)
+
+
+def fits(y: Tensor, shape: tuple[int, ...]) -> None:
+    """Raises ValueError where observations (N, *) are not of this shape, or not finite numbers."""
+    if tuple(y.shape[1:]) != shape:
+        raise ValueError(f"y has the shape {tuple(y.shape[1:])}, expected {shape}")
+    if not y.is_floating_point() or not bool(y.isfinite().all()):
+        raise ValueError(f"y must be finite numbers: it is {y.dtype}{'' if y.is_floating_point() else ', not float32'}")
+
+
+def within(y: Tensor, low: Tensor, high: Tensor, known: Tensor | None = None) -> None:
+    """Raises ValueError for the first entry of y (N, *), of those that are ``known``, that is not between low and high (1, *)."""
+    outside = ~((y >= low) & (y <= high)) & (torch.ones_like(y, dtype=torch.bool) if known is None else known)
+    if bool(outside.any()):
+        place = tuple(outside.nonzero()[0].tolist())
+        least, most = (float(bound.expand_as(y)[place]) for bound in (low, high))
+        words = f"observation {place[0]} holds {y[place].item():.6g} at {place[1:]}"
+        raise ValueError(f"{words}; the data's range allows {least:.6g} to {most:.6g}")

@@ -6,10 +6,11 @@ from typing import Any, TypeAlias
 import attrs
 
 from ..component import Component
+from ..interfaces import Conditioner, Predictor
 from ..schedule import scheduled
 from ..sde import SDE, LinearSDE
 from .errors import Place, Problem
-from .schema import Experiment, options
+from .schema import Experiment, Sampling, options
 from .words import KeyPath, dotted, text
 
 Locate: TypeAlias = Callable[[KeyPath], Place]
@@ -86,8 +87,20 @@ def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem(locate(("sampling", key)), f"sampling.{key} = {count}: {error}")
         return
+    if conditioning is not None and conditioning.conditioner.weighs:
+        yield from _weighed(sampling, conditioning.conditioner, locate)
     projects = conditioning is not None and conditioning.conditioner.projects
     try:
         sampling.sampler.check(experiment.sde, run.intervals, contiguous=run.grid.contiguous, projects=projects)
     except ValueError as error:
         yield Problem(locate(("sampling",)), f"sampling: {error}")
+
+
+def _weighed(sampling: Sampling, conditioner: Conditioner, locate: Locate) -> Iterator[Problem]:
+    """A conditioner that weighs steps by their law, with steps that have none."""
+    found = [(path, part) for path, part in components(sampling, ("sampling",)) if isinstance(part, Predictor)]
+    for path, part in found or [(("sampling",), sampling.sampler)]:
+        if not isinstance(part, Predictor) or not part.gaussian:
+            made = f"{part.name} makes none: take reverse_diffusion or ancestral"
+            why = f"conditioner {conditioner.name} weighs Gaussian steps, and {made}"
+            yield Problem(locate((*path, "use")), f"{dotted(path)}: {why}")

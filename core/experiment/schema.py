@@ -142,6 +142,8 @@ class Conditioning:
     """[conditioning]: samples given observations. The table's further keys are the options of its conditioner."""
 
     count: int = option(8, at_least=1, help="number of observations")
+    completions: int = option(1, at_least=1, help="samples for each observation")
+    observations: Path | None = option(None, help="an .npz file with observations y, in the model's range; left out: of held-out items")
     conditioner: Conditioner = component(inline=True, help="what is known of a sample")
 
 

@@ -1,41 +1,85 @@
-"""The conditional stage: samples given observations of held-out data."""
+"""The conditional stage: samples given observations, of held-out data or from a file."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from ..data import DataSpec
 from ..interfaces import Condition
-from ..noise import Noise, SeededNoise
+from ..noise import Noise
+from ..observation import LinearConditioner
 from ..pictures import comparison, scatter
 from ..workspace import Workspace
-from .sampling import draw, joined, model_range, save_array
+from .likelihood import figure
+from .observations import Observations, observations
+from .sampling import draw, joined, sampling_protocol, save_array
+
+_SHOWN = 4  # completions of one observation
 
 
-def conditional_stage(workspace: Workspace) -> None:
-    """Conditions on held-out items as the experiment's conditioner observes them; writes NAME.npz and NAME.png, the observation,
-    the sample and the original side by side."""
+def conditional_stage(workspace: Workspace) -> list[Any]:
+    """Completes each observation as often as the experiment says; writes NAME.npz and NAME.png, the observation, samples and the original
+    side by side, and gives the figures."""
     settings, sampling = workspace.experiment.conditioning, workspace.experiment.sampling
     assert settings is not None
     assert sampling is not None
-    items, conditioner, sde = workspace.items("test"), settings.conditioner, workspace.experiment.sde
-    count = min(settings.count, len(items))
-    device = workspace.accelerator.device
-    originals = model_range(items, range(count), SeededNoise(workspace.seed, range(count), "condition"))
-    observed = conditioner.observe(originals, SeededNoise(workspace.seed, range(count), "condition"))
+    conditioner, sde, repeats = settings.conditioner, workspace.experiment.sde, settings.completions
+    given = observations(workspace)
+    count, device = len(given.observed["y"]), workspace.accelerator.device
 
     def condition(places: Sequence[int], noise: Noise) -> Condition:
-        rows = torch.as_tensor(places)
-        known = {key: value[rows].to(device) for key, value in observed.items()}
+        rows = torch.as_tensor(places) // repeats
+        known = {key: value[rows].to(device) for key, value in given.observed.items()}
         return conditioner.condition(sde, known.pop("y"), noise, **known)
 
-    parts = draw(workspace, sampling, count, stage="condition", what=conditioner.name, condition=condition)
+    parts = draw(workspace, sampling, count * repeats, stage="condition", what=conditioner.name, condition=condition)
     if not workspace.is_main:
-        return
-    samples, _ = joined(parts)
-    save_array(workspace, f"{conditioner.name}.npz", samples=samples, originals=originals, **observed)
-    path = workspace.folder / f"{conditioner.name}.png"
-    columns = [("observed", observed["y"]), ("sample", samples), ("original", originals)]
-    if items.spec.is_image:
-        comparison(path, columns, items.spec, mask=observed.get("mask"))
-    else:
-        scatter(path, columns[1:])
+        return []
+    samples, evaluations = joined(parts)
+    originals = {} if given.originals is None else {"originals": given.originals}
+    save_array(workspace, f"{conditioner.name}.npz", samples=samples, **originals, **given.observed)
+    completed = samples.unflatten(0, (count, repeats))
+    _show(workspace, completed, given)
+    protocol = {"conditioner": repr(conditioner), "observations": count, "completions": repeats}
+    protocol["samples"] = sampling_protocol(workspace, sampling, count * repeats, evaluations)
+    return [figure(name, values, protocol) for name, values in _measured(completed, given, conditioner, workspace.items("test").spec)]
+
+
+def _measured(completed: Tensor, given: Observations, conditioner: Any, spec: DataSpec) -> list[tuple[str, Tensor]]:
+    """What is known of the samples (count, completions, *), a number for each observation."""
+    found = []
+    if given.originals is not None and spec.is_image and spec.range is not None:
+        peak = spec.range[1] - spec.range[0]
+        errors = (completed - given.originals[:, None]).square().flatten(2).mean(2)
+        found.append((f"{conditioner.name}_psnr_db", (10 * torch.log10(peak**2 / errors)).mean(1)))
+        if completed.shape[1] > 1:
+            error = (completed.mean(1) - given.originals).square().flatten(1).mean(1)
+            found.append((f"{conditioner.name}_psnr_of_mean_db", 10 * torch.log10(peak**2 / error)))
+    if completed.shape[1] > 1:
+        found.append((f"{conditioner.name}_spread", completed.var(1).flatten(1).mean(1).sqrt()))
+    if isinstance(conditioner, LinearConditioner):
+        rows = completed.flatten(0, 1)
+        y = given.observed["y"].repeat_interleave(completed.shape[1], 0)
+        misfit = conditioner.observation(y).residual(rows).square().flatten(1).mean(1)
+        found.append((f"{conditioner.name}_misfit", misfit.unflatten(0, completed.shape[:2]).mean(1).sqrt()))
+    return found
+
+
+def _show(workspace: Workspace, completed: Tensor, given: Observations) -> None:
+    """NAME.png."""
+    settings, spec = workspace.experiment.conditioning, workspace.items("test").spec
+    assert settings is not None
+    path = workspace.folder / f"{settings.conditioner.name}.png"
+    shown = min(_SHOWN, completed.shape[1])
+    titles = ["sample"] if shown == 1 else [f"sample {number}" for number in range(1, shown + 1)]
+    columns = [(title, completed[:, number]) for number, title in enumerate(titles)]
+    if given.originals is not None:
+        columns.append(("original", given.originals))
+    if spec.is_image:
+        seen = settings.conditioner.shown(completed[:, 0], **given.observed)
+        comparison(path, [("observed", seen), *columns], spec, mask=given.observed.get("mask"))
+    elif math.prod(spec.shape) > 1:
+        scatter(path, [("samples", completed.flatten(0, 1)), *columns[len(titles) :]])

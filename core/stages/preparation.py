@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 from ..errors import UserError
 from ..experiment import Training
-from ..noise import SeededNoise
 from ..workspace import Workspace
 from .likelihood import check_likelihood
 from .metrics import check_metrics
-from .sampling import model_range
+from .observations import observations
 from .training import split_validation
 
 
@@ -28,7 +27,7 @@ def prepare(workspace: Workspace, stages: Sequence[str]) -> None:
     if experiment.sampling is not None and experiment.sampling.start == "uniform" and train.spec.range is None:
         raise UserError(f'sampling.start = "uniform": data {experiment.data.name!r} have no range to start in; take "prior"')
     if "condition" in stages:
-        _observe(workspace)
+        observations(workspace)
     if "likelihood" in stages:
         check_likelihood(workspace)
     if "train" not in stages:
@@ -56,14 +55,3 @@ def _check_shares(workspace: Workspace, training: Training) -> None:
     if asked not in (1, training.accumulate):
         words = f"asks for {asked} steps of gradient accumulation, and training.accumulate is {training.accumulate}"
         raise UserError(f"accelerate's configuration {words}: set that (--set training.accumulate={asked})")
-
-
-def _observe(workspace: Workspace) -> None:
-    """What the conditioner does with one held-out item."""
-    settings = workspace.experiment.conditioning
-    assert settings is not None
-    noise = SeededNoise(workspace.seed, range(1), "condition")
-    try:
-        settings.conditioner.observe(model_range(workspace.items("test"), range(1)), noise)
-    except (ValueError, IndexError) as error:
-        raise UserError(f"conditioner {settings.conditioner.name!r} does not fit the data: {error}") from error

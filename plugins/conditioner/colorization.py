@@ -13,7 +13,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from scoresde.core import SDE, Condition, Conditioner, Mixture, Noise, matrix, option
+from scoresde.core import SDE, Condition, Conditioner, DataSpec, Mixture, Noise, matrix, option
+from scoresde.core.observation import fits, within
 
 from .replacement import BIAS, Lifted, Replacement
 
@@ -50,6 +51,14 @@ class Colorization(Conditioner):
             )
 
         return Lifted(replacement)
+
+    def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
+        fits(y, (1, *spec.shape[1:]))
+        if spec.range is not None:
+            within(y, *(torch.full((1, 1, *spec.shape[1:]), end) for end in spec.range))
+
+    def shown(self, x: Tensor, y: Tensor, **observed: Tensor) -> Tensor:
+        return y.expand_as(x)
 
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture:
         return law.given(matrix(grey, shape), y.flatten())

@@ -11,7 +11,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from scoresde.core import SDE, Condition, Conditioner, Mixture, Noise, option
+from scoresde.core import SDE, Condition, Conditioner, DataSpec, Mixture, Noise, option
+from scoresde.core.observation import within
 
 from ..known_part import known_part
 from .replacement import BIAS, Replacement
@@ -48,6 +49,14 @@ class Inpainting(Conditioner):
             raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit observations of shape {tuple(y.shape)}")
         known = mask.expand_as(y) > 0
         return Replacement(sde, torch.where(known, y, 0.0), lambda x, k: torch.where(known, k, x), self.noise_at, self.redraw)
+
+    def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
+        mask = observed.get("mask", torch.ones(spec.shape))
+        if tuple(y.shape[1:]) != spec.shape or mask.shape not in (y.shape, y.shape[1:]):
+            raise ValueError(f"y has the shape {tuple(y.shape[1:])} and the mask {tuple(mask.shape)}, expected {spec.shape}")
+        if spec.range is not None:
+            low, high = (torch.full((1, *spec.shape), end) for end in spec.range)
+            within(y, low, high, (mask > 0).expand_as(y))
 
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture:
         known = observed["mask"].flatten() > 0

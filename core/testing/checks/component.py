@@ -177,9 +177,12 @@ def _ranks(exercise: Exercise, shapes: Sequence[tuple[int, ...]], subject: Subje
 def _coupling(exercise: Exercise, shape: tuple[int, ...], subject: Subject) -> None:
     declared = any(getattr(part, "couples", False) for _, part in components(subject.component))
     for sde in subject.sdes:
-        x = state(shape, torch.float64)
-        together, alone = _results(exercise, subject, sde, x), _results(exercise, subject, sde, x[:1])
-        furthest = max(float((a[:1] - b).abs().max() / b.abs().max().clamp(min=1)) for a, b in _rows(together, alone))
+        furthest = 0.0
+        for places in range(BATCH) if declared else (0,):
+            x = state(shape, torch.float64).roll(places, 0)
+            together, alone = _results(exercise, subject, sde, x), _results(exercise, subject, sde, x[:1])
+            found = (float((a[:1] - b).abs().max() / b.abs().max().clamp(min=1)) for a, b in _rows(together, alone))
+            furthest = max(furthest, *found)
         if declared:
             assert furthest > 1e-9, f"it declares couples = True, but a sample's result does not depend on its batch-mates ({sde.name})"
         else:

@@ -57,7 +57,7 @@ class Scene(NamedTuple):
 
     @property
     def after(self) -> Step:
-        return Step(0.9 * self.x + 0.1 * self.x.sin(), 0.9 * self.x)
+        return Step(0.9 * self.x + 0.1 * self.x.sin(), 0.9 * self.x, 0.2, None, 0.1)
 
     def project(self, condition: Condition, step: Step, memory: Any, noise: Noise, corrected: bool = False) -> tuple[Step, Any]:
         """The condition's projection of a step, after a prediction or a correction."""
@@ -76,6 +76,8 @@ class Scene(NamedTuple):
 def exercise(conditioner: Conditioner, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Tensor]:
     scene = Scene(sde, x)
     observed = observed_of(conditioner, scene.law, x, noise)
+    if conditioner.couples:  # as rows with the same observation may
+        observed = {key: value[-1:].expand_as(value) for key, value in observed.items()}
     return [*observed.values(), *scene.effects(condition_of(conditioner, sde, scene.law, observed, noise), noise)]
 
 
@@ -179,7 +181,7 @@ def check_memory(subject: Subject) -> None:
 def check_unchanged(subject: Subject) -> None:
     for scene, observed in scenes(subject):
         given, x, after = {key: value.clone() for key, value in observed.items()}, scene.x.clone(), scene.after
-        handed = Step(after.x.clone(), after.mean.clone())
+        handed = after._replace(x=after.x.clone(), mean=after.mean.clone())
         condition = condition_of(subject.component, scene.sde, scene.law, given, BatchNoise(7))
         _, memory = condition.start(scene.x, scene.sde.t_max, BatchNoise(8))
         scene.project(condition, handed, memory, BatchNoise(8))

@@ -25,6 +25,7 @@ SMALL = {
     "digits-ve": (*DIGITS, "evaluation.classifier=false"),
     "digits-sub-vp": (*DIGITS, "evaluation.classifier=false"),
     "mixture-2d": (*PLANE, "data.count=100"),
+    "mixture-2d-observed": (*PLANE, "data.count=100", "conditioning.completions=20"),
     "mnist": (*DIGITS, "data.root=data", "training.validation=0.1"),
     "mnist-ncsn": (
         *(*TRAINING, "model.channels=4", "training.validation=0.1", "data.root=data"),
@@ -37,10 +38,11 @@ MADE = {
     **dict.fromkeys(("digits", "digits-ve", "digits-sub-vp", "mnist"), IMAGES),
     "mnist-ncsn": {*IMAGES, "neighbours.png"},
     "mixture-2d": {"samples.png", "likelihood.png"},
+    "mixture-2d-observed": {"samples.png", "likelihood.png", "twisted.png"},
     "moons": {"samples.png", "likelihood.png", "loss.png"},
 }
 SAMPLED = ["evaluations_per_sample", "log_density_nats"]
-IN_BITS = [*SAMPLED, "bits_per_dim"]
+IN_BITS = ["evaluations_per_sample", "inpainting_psnr_db", "log_density_nats", "bits_per_dim"]
 JUDGED = [
     *(*IN_BITS, "classifier_accuracy_heldout", "classifier_top_probability_samples", "class_balance_samples"),
     *("classifier_top_probability_heldout", "class_balance_heldout"),
@@ -54,6 +56,7 @@ FIGURES = {
     "digits-ve": IN_BITS,
     "digits-sub-vp": IN_BITS,
     "mixture-2d": SAMPLED,
+    "mixture-2d-observed": ["evaluations_per_sample", "twisted_spread", "twisted_misfit", "log_density_nats"],
     "mnist": JUDGED,
     "moons": SAMPLED,
 }
