@@ -17,9 +17,10 @@ Under the integral stands the polynomial through the latest values, so that ever
 
 whose numbers depend on the grid alone: they are found before the loop, by Gauss-Legendre quadrature in float64.
 
-The polynomial is one in lambda, as in these papers, or in the angle phi = arctan(sigma / alpha) = arctan(e^-lambda). The values are smooth
-functions of phi up to both of its ends, 0 and pi/2, where the data, or nothing but noise, are left; in lambda they approach constants
-there as e^(-lambda) and e^lambda do, which no polynomial follows over long steps.
+The polynomial is one in lambda, as in these papers, or in the angle phi = arctan(sigma / (alpha c)) = arctan(e^-lambda / c). The values are
+smooth functions of phi up to both of its ends, 0 and pi/2, where the data, or nothing but noise, are left; in lambda they approach
+constants there as e^-lambda and e^lambda do, which no polynomial follows over long steps. c is the noise at which they change most, where
+the data begin to show.
 
 A step extrapolates through as many values as there are, but with noise through one alone where it is more than half as long again in
 lambda as the step before: values along a rough path say little that far ahead. The first one, with its single value, has order 1,
@@ -47,6 +48,17 @@ _LONGEST = 1.5  # of the step before, for a step that extrapolates with noise
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
+class Along(NamedTuple):
+    """The variable of the polynomials, and c, the noise-to-signal ratio at which the angle is pi / 4."""
+
+    variable: Variable = "log_snr"
+    scale: float = 1.0
+
+    def __call__(self, half: Any) -> Any:
+        """Its values where lambda has these."""
+        return half if self.variable == "log_snr" else np.arctan(np.exp(-half) / self.scale)
+
+
 class Update(NamedTuple):
     """x_s = scale x_t + sum of weights values + std z, the latest value first."""
 
@@ -62,12 +74,10 @@ class Update(NamedTuple):
         return out
 
 
-def update(
-    sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: Form, tau: float = 0.0, variable: Variable = "log_snr"
-) -> Update:
+def update(sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: Form, tau: float = 0.0, along: Along = Along()) -> Update:
     """The step from t to s through the values at the times ``nodes``; ``tau`` (denoised form only) is 0 for the probability flow."""
     first, last = half_log_snr(sde, t), half_log_snr(sde, s)
-    places = _coordinate(np.array([half_log_snr(sde, node) for node in nodes]), variable).tolist()
+    places = along(np.array([half_log_snr(sde, node) for node in nodes])).tolist()
     h, ratio = last - first, float(sde.alpha(s)) / float(sde.alpha(t))
     points = first + h / 2 * (_POINTS + 1)
     if form == "noise":
@@ -78,8 +88,7 @@ def update(
         kernel = float(sde.alpha(s)) * rate * np.exp(rate * (points - last))
         scale = float(sde.sigma(s)) / float(sde.sigma(t)) * math.exp(-(tau**2) * h)
         std = float(sde.sigma(s)) * math.sqrt(-math.expm1(-2 * tau**2 * h))
-    along = _coordinate(points, variable)
-    weights = [float(h / 2 * (_WEIGHTS * kernel * _lagrange(along, places, j)).sum()) for j in range(len(places))]
+    weights = [float(h / 2 * (_WEIGHTS * kernel * _lagrange(along(points), places, j)).sum()) for j in range(len(places))]
     return Update(scale, tuple(weights), std)
 
 
@@ -112,16 +121,16 @@ def begin(
     *,
     tau: float = 0.0,
     correct: bool = False,
-    variable: Variable = "log_snr",
+    along: Along = Along(),
 ) -> History:
     """Steps through up to ``order`` values (Adams-Bashforth); with ``correct`` all of them are corrected through one more (Adams-Moulton),
     else those that had fewer."""
     steps, corrections = list[Update](), list[Update | None]()
     for row, (t, s, _, _) in enumerate(intervals):
         nodes = _nodes(sde, intervals[: row + 1], order, longest=math.inf if tau == 0 else _LONGEST)
-        steps.append(update(sde, t, s, nodes, form, tau, variable))
+        steps.append(update(sde, t, s, nodes, form, tau, along))
         corrected = (correct or len(nodes) < order) and row + 1 < len(intervals)
-        corrections.append(update(sde, t, s, [s, *nodes], form, tau, variable) if corrected else None)
+        corrections.append(update(sde, t, s, [s, *nodes], form, tau, along) if corrected else None)
     return History(Plan(form, order, steps, corrections, intervals[0].index))
 
 
@@ -163,11 +172,6 @@ def _corrected(history: History, x: Tensor, values: Sequence[Tensor], row: int) 
 def half_log_snr(sde: LinearSDE, t: float) -> float:
     """lambda = log(alpha / sigma)."""
     return 0.5 * float(sde.log_snr(t))
-
-
-def _coordinate(half: Any, variable: Variable) -> Any:
-    """The polynomials' variable where lambda has these values."""
-    return half if variable == "log_snr" else np.arctan(np.exp(-half))
 
 
 def _lagrange(points: Any, nodes: Sequence[float], own: int) -> Any:

@@ -14,7 +14,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
-from scoresde.core.multistep import Form, History, Variable, advance, begin
+from scoresde.core.multistep import Along, Form, History, Variable, advance, begin
 
 
 @final
@@ -28,7 +28,8 @@ class AdamsBashforth(Predictor):
 
     order: int = option(3, at_least=1, at_most=4, help="values that a step extrapolates; the first steps have fewer")
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")
-    variable: Variable = option("log_snr", help="by polynomials in the log-SNR, or in the angle arctan(sigma / alpha)")
+    variable: Variable = option("log_snr", help="by polynomials in the log-SNR, or in the angle arctan(sigma / (alpha scale))")
+    scale: float = option(1.0, above=0, help="the noise-to-signal ratio in the middle of the angle, where the values change most")
 
     @property
     def ode_order(self) -> int | None:
@@ -36,7 +37,7 @@ class AdamsBashforth(Predictor):
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)
-        return begin(reverse.sde, intervals, self.order, self.form, variable=self.variable)
+        return begin(reverse.sde, intervals, self.order, self.form, along=Along(self.variable, self.scale))
 
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         return advance(state, reverse, x, interval, noise)

@@ -16,7 +16,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
-from scoresde.core.multistep import Form, History, Variable, advance, begin
+from scoresde.core.multistep import Along, Form, History, Variable, advance, begin
 
 
 @final
@@ -30,16 +30,17 @@ class UniPC(Predictor):
 
     order: int = option(3, at_least=1, at_most=4, help="values that a prediction goes through; its correction goes through one more")
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")
-    variable: Variable = option("log_snr", help="by polynomials in the log-SNR, or in the angle arctan(sigma / alpha)")
+    variable: Variable = option("log_snr", help="by polynomials in the log-SNR, or in the angle arctan(sigma / (alpha scale))")
+    scale: float = option(1.0, above=0, help="the noise-to-signal ratio in the middle of the angle, where the values change most")
 
     @property
     def ode_order(self) -> int | None:
-        # The first step bounds it by 3; with the denoised mean, which hardly changes there, that is not seen above errors of 1e-7.
-        return self.order + 1 if self.form == "denoised" else min(self.order + 1, 3)
+        # The first step bounds it by 3; with the denoised mean, which hardly changes there, order 3 does not show it above errors of 1e-7.
+        return self.order + 1 if self.form == "denoised" and self.order < 4 else min(self.order + 1, 3)
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)
-        return begin(reverse.sde, intervals, self.order, self.form, correct=True, variable=self.variable)
+        return begin(reverse.sde, intervals, self.order, self.form, correct=True, along=Along(self.variable, self.scale))
 
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         return advance(state, reverse, x, interval, noise)

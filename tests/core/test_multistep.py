@@ -7,7 +7,7 @@ import torch
 from scipy.integrate import quad
 
 from scoresde.core import Interval, Reverse, Score
-from scoresde.core.multistep import advance, begin, half_log_snr, update
+from scoresde.core.multistep import Along, advance, begin, half_log_snr, update
 from scoresde.core.testing import BatchNoise
 from scoresde.plugins.sde.sub_vp import SubVP
 from scoresde.plugins.sde.ve import VE
@@ -38,9 +38,9 @@ def test_noise_that_is_a_polynomial_in_the_angle_is_followed_exactly(sde, count)
     t, s, nodes = 0.5, 0.4, [0.5, 0.57, 0.61, 0.72][:count]
 
     def polynomial(lam):
-        return 0.3 + sum(math.atan(math.exp(-lam)) ** power / (1 + power) for power in range(1, count))
+        return 0.3 + sum(math.atan(math.exp(-lam) / 2) ** power / (1 + power) for power in range(1, count))
 
-    step = update(sde, t, s, nodes, "noise", variable="angle")
+    step = update(sde, t, s, nodes, "noise", along=Along("angle", 2.0))
     values = [torch.full((1, 1), polynomial(half_log_snr(sde, node)), dtype=torch.float64) for node in nodes]
     found = float(step(torch.full((1, 1), 1.7, dtype=torch.float64), values))
     integral = quad(lambda lam: math.exp(-lam) * polynomial(lam), half_log_snr(sde, t), half_log_snr(sde, s), epsabs=1e-14)[0]

@@ -82,9 +82,7 @@ def test_the_grid_is_the_given_one_or_the_predictors_own_or_uniform():
 
 def test_results_name_the_method_that_was_chosen():
     sampler = PredictorCorrector(predictor=Auto(), corrector=Langevin())
-    assert scheduled(VP(), sampler, None, 50).sampler == PredictorCorrector(
-        predictor=UniPC(order=4, variable="angle"), corrector=Langevin()
-    )
+    assert scheduled(VP(), sampler, None, 50).sampler == PredictorCorrector(predictor=Auto().chosen(50), corrector=Langevin())
 
 
 def test_samples_in_python_take_a_budget():

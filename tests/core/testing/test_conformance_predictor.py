@@ -54,7 +54,7 @@ def test_predictors_of_the_paper(component, check):
         UniPC,
         UniPC(form="denoised"),
         UniPC(order=1),
-        UniPC(variable="angle"),
+        UniPC(order=4, form="denoised", variable="angle", scale=3.0),
         Auto,
         SASolver,
         SASolver(tau=0.0),

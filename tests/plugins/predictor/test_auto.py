@@ -8,7 +8,6 @@ from scoresde.core.testing import BatchNoise, Gaussian, mixture_problem, mixture
 from scoresde.plugins.grid.balanced import Balanced
 from scoresde.plugins.grid.karras import Karras
 from scoresde.plugins.grid.log_snr import LogSNR
-from scoresde.plugins.predictor.adams_bashforth import AdamsBashforth
 from scoresde.plugins.predictor.auto import Auto
 from scoresde.plugins.predictor.dpm_solver import DPMSolver
 from scoresde.plugins.predictor.dpmpp_2m import DPMpp2M
@@ -31,14 +30,10 @@ def run(predictor, reverse, x, intervals):
 @pytest.mark.parametrize(
     ("steps", "method"),
     [
-        (1, AdamsBashforth(order=2, variable="angle")),
-        (5, AdamsBashforth(order=2, variable="angle")),
-        (6, AdamsBashforth(order=3, variable="angle")),
-        (9, AdamsBashforth(order=3, variable="angle")),
-        (10, UniPC(order=3, variable="angle")),
-        (29, UniPC(order=3, variable="angle")),
-        (30, UniPC(order=4, variable="angle")),
-        (1000, UniPC(order=4, variable="angle")),
+        (1, UniPC(order=3, form="denoised", variable="angle", scale=3.0)),
+        (9, UniPC(order=3, form="denoised", variable="angle", scale=3.0)),
+        (10, UniPC(order=4, form="denoised", variable="angle", scale=3.0)),
+        (1000, UniPC(order=4, form="denoised", variable="angle", scale=3.0)),
     ],
 )
 def test_the_method_of_a_number_of_steps(steps, method):
