@@ -43,7 +43,7 @@ class MMPS(LinearConditioner):
                 spread = at.pull(observation.adjoint(u, at.mean))
                 return self.std**2 * u + at.variance * observation.apply(spread)
 
-            u = conjugate_gradients(system, observation.residual(at.mean), self.iterations, tolerance=1e-3)
+            u = conjugate_gradients(system, observation.residual(at.mean), self.iterations, tolerance=1e-6)
             return at.pull(observation.adjoint(u, at.mean))
 
         return Guided(guidance, self.scale)

@@ -17,7 +17,16 @@ from scoresde.core.testing.checks.posterior import problem
 from scoresde.core.testing.conformance import examine
 from scoresde.plugins.conditioner.class_guidance import ClassGuidance
 from scoresde.plugins.conditioner.classifier_free import ClassifierFree
+from scoresde.plugins.conditioner.colorization import Colorization
+from scoresde.plugins.conditioner.dps import DPS
 from scoresde.plugins.conditioner.inpainting import Inpainting
+from scoresde.plugins.conditioner.linear_observation import LinearObservation
+from scoresde.plugins.conditioner.mmps import MMPS
+from scoresde.plugins.conditioner.pgdm import PGDM
+from scoresde.plugins.conditioner.repaint import RePaint
+from scoresde.plugins.conditioner.twisted import Twisted
+from scoresde.plugins.operator.block_average import BlockAverage
+from scoresde.plugins.operator.mask import Mask
 from scoresde.registry import Registry
 
 REGISTRY = Registry.discover(only=())
@@ -27,6 +36,17 @@ LEAK = []
 
 @parametrize_with_checks([Inpainting, Inpainting(noise_at="t", redraw="time"), Inpainting(known="border"), Inpainting(known="random")])
 def test_built_in_conditioners(component, check):
+    check(component)
+
+
+@parametrize_with_checks(
+    [
+        *(PGDM(operator=Mask(), std=0.2), MMPS(operator=Mask(), std=0.2), DPS(operator=Mask(), std=0.2)),
+        *(LinearObservation(operator=BlockAverage()), Colorization, RePaint(resamplings=2)),
+        Twisted(operator=Mask(), std=0.2, threshold=1.0),
+    ],
+)
+def test_conditioners_on_linear_observations(component, check):
     check(component)
 
 
