@@ -18,7 +18,8 @@ _ROUNDING = 1e-30  # far below the square of a residual that matters
 
 def adjoint(apply: Linear, v: Tensor, like: Tensor) -> Tensor:
     """A^T v, of the shape of ``like``, for A = ``apply`` from such items (B, *) to v's shape (B, *)."""
-    return torch.func.vjp(apply, torch.zeros_like(like))[1](v)[0]
+    pulled: Tensor = torch.func.vjp(apply, torch.zeros_like(like))[1](v)[0]
+    return pulled
 
 
 def matrix(apply: Linear, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:

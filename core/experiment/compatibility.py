@@ -98,8 +98,9 @@ def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
 
 def _weighed(sampling: Sampling, conditioner: Conditioner, locate: Locate) -> Iterator[Problem]:
     """A conditioner that weighs steps by their law, with steps that have none."""
-    found = [(path, part) for path, part in components(sampling, ("sampling",)) if isinstance(part, Predictor)]
-    for path, part in found or [(("sampling",), sampling.sampler)]:
+    every = list(components(sampling, ("sampling",)))
+    found = [(path, part) for path, part in every if isinstance(part, Predictor)] or every[:1]
+    for path, part in found:
         if not isinstance(part, Predictor) or not part.gaussian:
             made = f"{part.name} makes none: take reverse_diffusion or ancestral"
             why = f"conditioner {conditioner.name} weighs Gaussian steps, and {made}"

@@ -41,7 +41,7 @@ def conditional_stage(workspace: Workspace) -> list[Any]:
     samples, evaluations = joined(parts)
     originals = {} if given.originals is None else {"originals": given.originals}
     save_array(workspace, f"{conditioner.name}.npz", samples=samples, **originals, **given.observed)
-    completed = samples.unflatten(0, (count, repeats))
+    completed = samples.reshape(count, repeats, *samples.shape[1:])
     _show(workspace, completed, given)
     protocol = {"conditioner": repr(conditioner), "observations": count, "completions": repeats}
     protocol["samples"] = sampling_protocol(workspace, sampling, count * repeats, evaluations)
@@ -64,7 +64,7 @@ def _measured(completed: Tensor, given: Observations, conditioner: Any, spec: Da
         rows = completed.flatten(0, 1)
         y = given.observed["y"].repeat_interleave(completed.shape[1], 0)
         misfit = conditioner.observation(y).residual(rows).square().flatten(1).mean(1)
-        found.append((f"{conditioner.name}_misfit", misfit.unflatten(0, completed.shape[:2]).mean(1).sqrt()))
+        found.append((f"{conditioner.name}_misfit", misfit.reshape(completed.shape[:2]).mean(1).sqrt()))
     return found
 
 

@@ -8,6 +8,7 @@ r^2 being exact for data N(mu, s^2 I), s = ``data_std`` (the paper's r^2 has s =
 beside the score's evaluation is one backward pass through the network.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
@@ -48,4 +49,4 @@ class PGDM(LinearConditioner):
 
 def spread_of(at: Denoised, data_std: float) -> float:
     """r."""
-    return data_std * at.sigma / (data_std**2 * at.alpha**2 + at.sigma**2) ** 0.5
+    return data_std * at.sigma / math.hypot(data_std * at.alpha, at.sigma)

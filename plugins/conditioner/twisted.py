@@ -89,8 +89,9 @@ class Twist:
         residual = observation.residual(at.mean)
         if self.options.covariance == "exact":
             weighted, log_det = self._exact(at, residual)
-        else:
-            weighted, log_det = observation.weighted(residual, at.mean, self.options.std, spread_of(at, self.options.data_std)), 0.0
+        else:  # the same determinant for all particles
+            weighted = observation.weighted(residual, at.mean, self.options.std, spread_of(at, self.options.data_std))
+            log_det = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         log_twist = -0.5 * ((residual * weighted).flatten(1).sum(1).double() + log_det)
         return Evaluated(x, t, at.score, scale * at.pull(observation.adjoint(weighted, at.mean)), scale * log_twist)
 
@@ -115,7 +116,7 @@ class Particles(Condition):
 
     def __init__(self, observation: Observation, sde: SDE, options: Twisted) -> None:
         self.observation, self.sde, self.options = observation, sde, options
-        _, rows = observation.y.flatten(1).unique(dim=0, return_inverse=True)
+        _, rows = torch.unique(observation.y.flatten(1), dim=0, return_inverse=True)
         self.groups = [(rows == group).nonzero()[:, 0] for group in range(int(rows.max()) + 1)]
         self.twist: Twist | None = None
 

@@ -27,5 +27,5 @@ class BlockAverage(Operator):
         if any(x.shape[axis] % self.factor for axis in axes):
             raise ValueError(f"blocks of side {self.factor} do not fit items of shape {tuple(x.shape[1:])}")
         for axis in axes:
-            x = x.unflatten(axis, (-1, self.factor)).mean(axis + 1)
+            x = x.reshape(*x.shape[:axis], -1, self.factor, *x.shape[axis + 1 :]).mean(axis + 1)
         return x

@@ -28,4 +28,4 @@ class ChannelMixing(Operator):
         if len(self.weights) != x.shape[1]:
             raise ValueError(f"{len(self.weights)} weights do not fit the {x.shape[1]} channels of items of shape {tuple(x.shape[1:])}")
         weights = x.new_tensor(self.weights)
-        return torch.tensordot(x, weights / weights.sum(), dims=([1], [0])).unsqueeze(1)
+        return torch.einsum("bc...,c->b...", x, weights / weights.sum()).unsqueeze(1)

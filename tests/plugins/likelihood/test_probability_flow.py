@@ -212,8 +212,8 @@ def test_probing_errs_a_third_of_one_fixed_draw(sde):
 
 @by_sde
 def test_details_as_small_as_the_levels_of_pictures(sde):
-    """Forty bins of width 1/128 in four dimensions, as 256 levels have them. Were a step allowed the same error wherever it begins, the mean
-    error at this tolerance would be 0.5 to 1.1 nats, for half as many evaluations."""
+    """Forty bins of width 1/128 in four dimensions, as 256 levels have them. Were a step allowed the same error wherever it begins, the
+    mean error at this tolerance would be 0.5 to 1.1 nats, for half as many evaluations."""
     generator = torch.Generator().manual_seed(0)
     means = torch.randint(0, 4, (40, 4), generator=generator) / 128 - 1 + 1.5 * torch.randint(0, 2, (40, 1), generator=generator)
     mixture = Mixture(torch.ones(40), means, 0.0023**2 * torch.eye(4).expand(40, 4, 4))
