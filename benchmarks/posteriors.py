@@ -1,9 +1,9 @@
 """Posterior samplers against exact posteriors: python benchmarks/posteriors.py [DIMENSION] [MODES] [SAMPLES] [STEPS]
 
-Half the coordinates of a Gaussian mixture (2-D with 4 modes where nothing else is said) are observed without noise, and the observation that
-leaves the most doubt among 40 is taken. For each method and SDE: the evaluations, and the errors of the mean (root mean square over the
-coordinates), of the covariance (Frobenius norm, relative), of the modes' weights (total variation) and the sliced Wasserstein distance to
-exact samples, beside what as many exact samples have.
+Half the coordinates of a Gaussian mixture (2-D with 4 modes where nothing else is said) are observed without noise, and the observation
+that leaves the most doubt among 40 is taken. For each method and SDE: the evaluations, and the errors of the mean (root mean square over
+the coordinates), of the covariance (Frobenius norm, relative), of the modes' weights (total variation) and the sliced Wasserstein
+distance to exact samples, beside what as many exact samples have.
 """
 
 import sys
