@@ -24,6 +24,7 @@ SMALL = {
     "digits": DIGITS,
     "digits-ve": (*DIGITS, "evaluation.classifier=false"),
     "digits-sub-vp": (*DIGITS, "evaluation.classifier=false"),
+    "digits-super-resolution": (*DIGITS, "conditioning.completions=2", "evaluation.classifier=false"),
     "mixture-2d": (*PLANE, "data.count=100"),
     "mixture-2d-observed": (*PLANE, "data.count=100", "conditioning.completions=20"),
     "mnist": (*DIGITS, "data.root=data", "training.validation=0.1"),
@@ -37,6 +38,7 @@ IMAGES = {"samples.png", "inpainting.png", "loss.png"}
 MADE = {
     **dict.fromkeys(("digits", "digits-ve", "digits-sub-vp", "mnist"), IMAGES),
     "mnist-ncsn": {*IMAGES, "neighbours.png"},
+    "digits-super-resolution": {"samples.png", "mmps.png", "loss.png"},
     "mixture-2d": {"samples.png", "likelihood.png"},
     "mixture-2d-observed": {"samples.png", "likelihood.png", "twisted.png"},
     "moons": {"samples.png", "likelihood.png", "loss.png"},
@@ -55,6 +57,10 @@ FIGURES = {
     "digits": JUDGED,
     "digits-ve": IN_BITS,
     "digits-sub-vp": IN_BITS,
+    "digits-super-resolution": [
+        *("evaluations_per_sample", "mmps_psnr_db", "mmps_psnr_of_mean_db", "mmps_spread", "mmps_misfit"),
+        *("log_density_nats", "bits_per_dim"),
+    ],
     "mixture-2d": SAMPLED,
     "mixture-2d-observed": ["evaluations_per_sample", "twisted_spread", "twisted_misfit", "log_density_nats"],
     "mnist": JUDGED,
