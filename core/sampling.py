@@ -80,12 +80,14 @@ def generate(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     on_step: Callable[[int], None] = lambda samples: None,
+    on_state: Callable[[int, Tensor], object] = lambda number, x: None,
 ) -> Tensor:
     """The samples with these indices, (len(indices), *shape), on the CPU.
 
     ``condition`` makes the condition of one chunk from its places in ``indices`` (which repeat where the last chunk is filled up)
     and a noise of its own; with ``uniform`` runs start uniformly in that range instead of the prior; ``on_step`` is called after
-    each step with the number of samples that it advanced.
+    each step with the number of samples that it advanced, ``on_state`` with each chunk's first state and that after each of its steps,
+    and their number.
     """
     parts = []
     for places, filled, kept in chunks(indices, chunk):
@@ -96,8 +98,10 @@ def generate(
         else:
             x = uniform[0] + (uniform[1] - uniform[0]) * noise.uniform((chunk, *shape), dtype=dtype, device=device)
         state = Step(x, x)
-        for step in trajectory(score, sampler, intervals, x, noise, known):
+        on_state(0, x)
+        for number, step in enumerate(trajectory(score, sampler, intervals, x, noise, known), 1):
             state = step
+            on_state(number, step.x)
             on_step(kept)
         parts.append(finish(state, known.guide(score), intervals, denoise)[:kept].cpu())
     return torch.cat(parts)

@@ -14,6 +14,7 @@ from .conform import conform
 from .evaluation import evaluate
 from .inspect import check, describe, experiments, plugins
 from .latents import decode, encode, interpolate
+from .report import report
 from .scaffold import new_plugin
 from .work import import_, likelihood, run, sample, train
 
@@ -85,6 +86,7 @@ for command in (
     sample,
     likelihood,
     evaluate,
+    report,
     encode,
     decode,
     interpolate,

@@ -12,6 +12,7 @@ from ..chunks import chunks
 from ..data import DataSpec, Items
 from ..experiment import Sampling
 from ..files import write_file
+from ..film import Film
 from ..interfaces import Condition
 from ..noise import Noise
 from ..parts import Part, Parts
@@ -36,6 +37,7 @@ def sampling_stage(workspace: Workspace) -> list[dict[str, Any]]:
     _save_samples(workspace, items.spec, parts, settings.count)
     show(workspace, _first(parts, _SCATTERED), items)
     evaluations = spent(parts)
+    _save_film(workspace, items, next(iter(parts)))
     protocol = sampling_protocol(workspace, settings, settings.count, evaluations)
     return [{"name": EVALUATIONS, "value": evaluations, "std_error": None, "protocol": protocol}]
 
@@ -58,6 +60,7 @@ def draw(
 
     def part(place: int) -> Part:
         chunk, before = cut[place], score.evaluations
+        film = Film(intervals, shown=place == 0 and stage == "sample")
         known = None if condition is None else (lambda places, noise: condition([chunk.places[i] for i in places], noise))
         samples = generate(
             score,
@@ -72,8 +75,9 @@ def draw(
             uniform=items.spec.range if settings.start == "uniform" else None,
             device=workspace.accelerator.device,
             on_step=progress.update,
+            on_state=film,
         )
-        return {"x": samples, "evaluations": torch.tensor(score.evaluations - before)}
+        return {"x": samples, "evaluations": torch.tensor(score.evaluations - before), **film.tensors(chunk.kept)}
 
     with workspace.part_progress(what, parts, [chunk.kept * len(intervals) for chunk in cut], "sample steps") as progress:
         parts.make(part)
@@ -116,6 +120,13 @@ def _save_samples(workspace: Workspace, spec: DataSpec, parts: Parts, count: int
         workspace.folder / "samples.npz",
         lambda path: write_blocks(path, {"x": rows(stored), "model_range": rows(lambda samples: samples.numpy())}),
     )
+
+
+def _save_film(workspace: Workspace, items: Items, part: Part) -> None:
+    """filmstrip.npz: states of the first samples on their way, their times, and the range of the data where they have one."""
+    if "states" in part:  # not in one that an earlier version has left
+        limits = {} if items.spec.range is None else {"range": torch.tensor(items.spec.range)}
+        save_array(workspace, "filmstrip.npz", states=part["states"], times=part["times"], **limits)
 
 
 def schedule_of(workspace: Workspace, settings: Sampling) -> Schedule:

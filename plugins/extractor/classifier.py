@@ -2,10 +2,11 @@
 
 A picture of 8 bits becomes x in [-1, 1]; with convolutions C_i (3x3, step 2) until its side is at most 4,
 
-    h_0 = x,    h_i = silu(C_i h_{i-1}),    features f = A h_L,    logits W silu(f),
+    h_0 = x,    h_i = silu(C_i h_{i-1}),    a = A h_L,    logits W silu(a),    features f = (a - m) / s,
 
+with the mean m and the standard deviation s of each number of a over the training pictures, so that no feature outweighs another. It is
 trained on the cross-entropy of the classes by Adam with decoupled weight decay (Loshchilov & Hutter, 2019), its step falling along a
-cosine. It is right for 99 % of the held-out pictures of the 8x8 digits and of MNIST.
+cosine, and is right for 99 % of the held-out pictures of the 8x8 digits and of MNIST.
 """
 
 import math
@@ -22,6 +23,7 @@ from scoresde.core import DataSpec, FeatureExtractor, Items, option
 from scoresde.core.noise import permutation, stream_seed
 
 WIDTHS = (32, 64)  # of the first convolution, and of the others
+BLOCK, MOST = 500, 10_000  # pictures at a time, and all that features are standardised by
 
 
 @final
@@ -58,6 +60,7 @@ class Classifier(FeatureExtractor):
 
     def fit(self, network: nn.Module, items: Items, on_step: Callable[[int, int], object]) -> None:
         assert items.labels is not None
+        assert isinstance(network, ClassifierNetwork)
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         size = min(self.batch, len(items))
@@ -73,10 +76,14 @@ class Classifier(FeatureExtractor):
             optimizer.step()
             schedule.step()
             on_step(step + 1, self.steps)
+        network.standardise(items)
 
 
 class ClassifierNetwork(nn.Module):
     """forward(x (B, C, H, W) uint8) -> {"features": (B, features), "logits": (B, classes)}."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, spec: DataSpec, classes: int, features: int) -> None:
         super().__init__()
@@ -88,10 +95,20 @@ class ClassifierNetwork(nn.Module):
             height, width = -(-height // 2), -(-width // 2)
         self.features = nn.Linear(widths[-1] * height * width, features)
         self.classes = nn.Linear(features, classes)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         h = x.float() / 127.5 - 1
         for convolution in self.convolutions:
             h = silu(convolution(h))
-        features = self.features(h.flatten(1))
-        return {"features": features, "logits": self.classes(silu(features))}
+        a = self.features(h.flatten(1))
+        return {"features": (a - self.mean) / self.std, "logits": self.classes(silu(a))}
+
+    @torch.no_grad()
+    def standardise(self, items: Items) -> None:
+        """Has the features of these items, the first 10,000, have mean 0 and variance 1."""
+        places = [range(start, min(start + BLOCK, len(items))) for start in range(0, min(len(items), MOST), BLOCK)]
+        rows = torch.cat([self(items.spec.to_bytes(items.batch(block)["x"]))["features"] for block in places])
+        self.mean.copy_(rows.mean(0))
+        self.std.copy_(rows.std(0).clamp(min=1e-6))

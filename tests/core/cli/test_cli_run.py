@@ -20,7 +20,7 @@ Tree = Callable[[Path], dict[str, bytes]]
 
 DIGITS_FILES = {
     *("experiment.toml", "run.json", "results.json", "training.jsonl", "weights.json", "weights.safetensors", "loss.png"),
-    *("samples.npz", "samples.png", "inpainting.npz", "inpainting.png", "likelihood.npz"),
+    *("samples.npz", "samples.png", "filmstrip.npz", "inpainting.npz", "inpainting.png", "likelihood.npz"),
 }
 
 

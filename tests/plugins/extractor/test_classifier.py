@@ -16,6 +16,11 @@ def test_it_learns_the_digits() -> None:
         found = network(test.spec.to_bytes(test.batch(range(len(test)))["x"]))
     assert {name: tuple(value.shape) for name, value in found.items()} == {"features": (297, 64), "logits": (297, 10)}
     assert float((found["logits"].argmax(1) == test.labels).float().mean()) > 0.9
+    train = data.open("train")
+    with torch.no_grad():
+        features = network(train.spec.to_bytes(train.batch(range(1500))["x"]))["features"].double()
+    torch.testing.assert_close(features.mean(0), torch.zeros(64, dtype=torch.float64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(features.std(0), torch.ones(64, dtype=torch.float64), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(
