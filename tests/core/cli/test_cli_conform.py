@@ -147,7 +147,7 @@ def test_expected_failures_are_no_failures(scoresde: Command) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert lines[0] == 'conditioner "inpainting" of scoresde 0.1.0'
     assert lines[-2:] == ["18 checks: 16 pass, 2 expected failure", ""]
-    reason = "what replacement draws is not exactly the posterior: the known entries are noised without regard to the others"
+    reason = "what replacement draws is not exactly the posterior: the known part is noised without regard to the rest"
     measured = r"\(2048 samples of shape .+ under \w+: \w+ off the exact posterior's by \S+ standard errors \(allowed: 5\)\)"
     found = [line for line in lines if "expected failure  " in line]
     assert [line[:33] for line in found] == ["  gaussian     expected failure  ", "  mixture      expected failure  "]
@@ -175,7 +175,11 @@ def test_fewer_checks_than_there_are_is_a_failure(scoresde: Command) -> None:
         ((), "say which component: KIND NAME, as in scoresde conform predictor ancestral; or --plugin FILE for all of a file"),
         (("predictor",), "say which component: KIND NAME, as in scoresde conform predictor ancestral; or --plugin FILE for all of a file"),
         (("sde", "vq"), 'unknown sde "vq". Registered: sub_vp, ve, vp'),
-        (("conditioner", "inpaintin"), 'unknown conditioner "inpaintin". Did you mean inpainting? Registered: inpainting'),
+        (
+            ("conditioner", "inpaintin"),
+            'unknown conditioner "inpaintin". Did you mean inpainting or repaint? Registered: class_guidance, classifier_free, colorization, dps,'
+            " inpainting, linear_observation, mmps, pgdm, repaint, twisted",
+        ),
         (
             ("sdx", "vp"),
             'unknown sdx "vp". "vp" is a sde. There is nothing of kind sdx; kinds: conditioner, corrector, dataset, extractor, grid,'
