@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 
 import click
 
+from .bench import bench
 from .conform import conform
 from .evaluation import evaluate
 from .inspect import check, describe, experiments, plugins
 from .latents import decode, encode, interpolate
 from .report import report
 from .scaffold import new_plugin
+from .sweep import sweep
 from .work import import_, likelihood, run, sample, train
 
 _STATUS_DEFAULT, _STATUS_LOST = 2, 1
@@ -33,8 +35,9 @@ class Commands(click.Group):
         from scoresde.registry import RegistryError
 
         from ..errors import NonFiniteError, StoppedError, UserError
-        from ..processes import rank, running
+        from ..processes import begin, rank, running
 
+        begin()
         try:
             return super().invoke(ctx)
         except (UserError, RegistryError, NonFiniteError) as error:
@@ -87,6 +90,7 @@ for command in (
     likelihood,
     evaluate,
     report,
+    sweep,
     encode,
     decode,
     interpolate,
@@ -96,6 +100,7 @@ for command in (
     plugins,
     describe,
     conform,
+    bench,
     new_plugin,
 ):
     main.add_command(command)

@@ -26,8 +26,8 @@ def test_the_help_of_each_command_has_an_example(scoresde: Command, name: str) -
 def test_the_help_names_all_commands(scoresde: Command) -> None:
     result = scoresde("-h")
     assert result.exit_code == 0
-    look = ["check", "conform", "describe", "experiments", "new-plugin", "plugins", "report"]
-    work = ["decode", "encode", "evaluate", "import", "interpolate", "likelihood", "run", "sample", "train"]
+    look = ["bench", "check", "conform", "describe", "experiments", "new-plugin", "plugins", "report"]
+    work = ["decode", "encode", "evaluate", "import", "interpolate", "likelihood", "run", "sample", "sweep", "train"]
     assert sorted(main.commands) == sorted(look + work)
     assert all(f"\n  {name} " in result.stdout for name in main.commands)
 
