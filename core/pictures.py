@@ -160,6 +160,39 @@ def loss_curve(path: Path, records: Sequence[Mapping[str, Any]]) -> "Figure":
     return figure
 
 
+def curves(path: Path, series: Mapping[str, Sequence[tuple[str, float, float | None]]], x_label: str, y_label: str) -> "Figure":
+    """Lines through values y at places x, (x, y, standard error or None), each under its name; places that are no numbers stand side by
+    side.
+
+    The axis of places is logarithmic where these are positive and span two decades or more.
+    """
+    places = list(dict.fromkeys(x for points in series.values() for x, _, _ in points))
+    numbers = {place: number for place in places if (number := _as_number(place)) is not None}
+    numeric = len(numbers) == len(places)
+    at = numbers if numeric else {place: float(number) for number, place in enumerate(places)}
+    with _figure(path, 1, shape=(7.0, 4.4)) as (figure, (ax,)):
+        for number, (name, points) in enumerate(series.items()):
+            rows = sorted((at[x], y, error or 0.0) for x, y, error in points)
+            colour = (BLUE, RED, AMBER, "#009e73", "#cc79a7", INK)[number % 6]
+            x, y, errors = zip(*rows, strict=True)
+            shown: dict[str, Any] = {"yerr": errors, "capsize": 2.5} if any(errors) else {}
+            ax.errorbar(x, y, fmt="o-" if numeric else "o", color=colour, markersize=4, linewidth=1.4, label=name or None, **shown)
+        wide = numeric and min(at.values()) > 0 and max(at.values()) >= 100 * min(at.values())
+        ax.set(xlabel=x_label, ylabel=y_label, xscale="log" if wide else "linear")
+        if not numeric:
+            ax.set_xticks(list(at.values()), list(at), rotation=30, ha="right")
+        if any(series):
+            ax.legend()
+    return figure
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def lines(path: Path, panels: Sequence[tuple[str, Tensor]]) -> "Figure":
     """Items of any other shape (N, *) as lines, the first 32 of each panel overlaid on the same axes."""
     rows = [(title, _rows(x)[:32]) for title, x in panels]

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from scoresde.core import DataSpec
-from scoresde.core.pictures import PAPER, UNKNOWN, comparison, density_map, image_grid, lines, loss_curve, scatter
+from scoresde.core.pictures import PAPER, UNKNOWN, comparison, curves, density_map, image_grid, lines, loss_curve, scatter
 
 GREY = DataSpec(shape=(1, 2, 2), range=(-1.0, 1.0), levels=17)
 COLOUR = DataSpec(shape=(3, 2, 2), range=(0.0, 1.0), levels=256)
@@ -231,3 +231,13 @@ def test_the_style_stays_inside_and_pyplot_outside(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "lines.png")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_curves_of_numbers_and_of_names(tmp_path: Path) -> None:
+    series = {"a": [("10", 2.0, 0.5), ("1000", 1.0, None)], "b": [("10", 3.0, None)]}
+    (ax,) = curves(tmp_path / "a.png", series, "steps", "FID").axes
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ("log", "steps", "FID")
+    assert [label.get_text() for label in ax.get_legend().get_texts()] == ["a", "b"]
+    (ax,) = curves(tmp_path / "b.png", {"": [("ddim", 2.0, None), ("heun", 1.0, None)]}, "predictor", "FID").axes
+    assert (ax.get_xscale(), [label.get_text() for label in ax.get_xticklabels()]) == ("linear", ["ddim", "heun"])
+    assert ax.get_legend() is None
