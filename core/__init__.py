@@ -8,17 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .classes import NO_CLASS as NO_CLASS
     from .classes import ClassConditioner as ClassConditioner
     from .classes import Logits as Logits
     from .component import Component as Component
     from .component import Within as Within
     from .component import option as option
+    from .data import NO_CLASS as NO_CLASS
     from .data import DataSpec as DataSpec
     from .data import Items as Items
+    from .data import Labelled as Labelled
     from .data import Split as Split
     from .data import TensorItems as TensorItems
     from .interfaces import KINDS as KINDS
+    from .interfaces import Classifier as Classifier
     from .interfaces import Condition as Condition
     from .interfaces import Conditioner as Conditioner
     from .interfaces import Corrector as Corrector
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .mixture import Mixture as Mixture
     from .noise import Noise as Noise
     from .noise import SeededNoise as SeededNoise
+    from .noise_conditional import NoiseConditional as NoiseConditional
     from .observation import LinearConditioner as LinearConditioner
     from .observation import Observation as Observation
     from .ode import Solution as Solution
@@ -68,19 +71,21 @@ if TYPE_CHECKING:
     from .sde import Ladder as Ladder
     from .sde import LinearSDE as LinearSDE
     from .training import train as train
+    from .training import train_classifier as train_classifier
     from .tweedie import Denoised as Denoised
 
 _MODULES = {
-    "classes": ("NO_CLASS", "ClassConditioner", "Logits"),
+    "classes": ("ClassConditioner", "Logits"),
     "component": ("Component", "Within", "option"),
-    "data": ("DataSpec", "Items", "Split", "TensorItems"),
+    "data": ("NO_CLASS", "DataSpec", "Items", "Labelled", "Split", "TensorItems"),
     "interfaces": (
-        *("KINDS", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb"),
+        *("KINDS", "Classifier", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb"),
         *("Objective", "Operator", "Predictor", "Sampler", "ScoreModel", "Step", "FeatureExtractor"),
     ),
     "linear_map": ("Linear", "adjoint", "conjugate_gradients", "matrix"),
     "mixture": ("Mixture",),
     "noise": ("Noise", "SeededNoise"),
+    "noise_conditional": ("NoiseConditional",),
     "observation": ("LinearConditioner", "Observation"),
     "ode": ("Solution", "solve"),
     "probability_flow": ("flow",),
@@ -89,7 +94,7 @@ _MODULES = {
     "scalars": ("Scalar", "add_scaled", "asinh", "broadcast", "double", "exp", "expm1", "log", "softplus", "sqrt", "where"),
     "score": ("Prediction", "Score", "TimeCoordinate"),
     "sde": ("SDE", "EulerLadder", "Ladder", "LinearSDE"),
-    "training": ("train",),
+    "training": ("train", "train_classifier"),
     "tweedie": ("Denoised",),
 }
 _MODULE = {name: module for module, names in _MODULES.items() for name in names}

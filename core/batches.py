@@ -1,7 +1,8 @@
 """Training batches whose content is a pure function of (seed, step): nothing is to be restored when a run goes on.
 
 The items are read in the order of one permutation an epoch; position p = step * batch + i is item permutation(epoch)[p mod n] of
-epoch p div n, and its random numbers come from the stream p: first whether it is mirrored, where pictures are, then its dequantisation.
+epoch p div n, and its random numbers come from the stream p: first whether it is mirrored, where pictures are, then its dequantisation,
+then whether its label is hidden, where labels are.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
-from .data import DataSpec, Items, TensorItems
+from .data import NO_CLASS, DataSpec, Items, Labelled, TensorItems
 from .noise import Noise, SeededNoise, permutation
 
 Batch: TypeAlias = dict[str, Tensor]
@@ -31,6 +32,7 @@ class Batches:
         *,
         dequantise: bool = True,
         flip: bool = False,
+        label_dropout: float = 0.0,
         rank: int = 0,
         world: int = 1,
         device: torch.device | str = "cpu",
@@ -38,7 +40,7 @@ class Batches:
         if size % world:
             raise ValueError(f"a batch of {size} cannot be shared by {world} processes: take a multiple of {world}")
         self.items, self.size, self.seed, self.dequantise = items, size, seed, dequantise
-        self.flip, self.rank, self.share, self.device = flip, rank, size // world, device
+        self.flip, self.label_dropout, self.rank, self.share, self.device = flip, label_dropout, rank, size // world, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def __call__(self, step: int) -> tuple[Batch, Noise]:
@@ -48,7 +50,7 @@ class Batches:
         batch = {key: value.to(self.device) for key, value in self.items.batch([self._item(p) for p in positions]).items()}
         x = flipped(batch["x"], noise) if self.flip else batch["x"]
         batch["x"] = self.items.spec.scale(x, noise if self.dequantise else None)
-        return batch, noise
+        return (hidden(batch, self.label_dropout, noise) if self.label_dropout else batch), noise
 
     def _item(self, position: int) -> int:
         epoch, place = divmod(position, len(self.items))
@@ -59,17 +61,18 @@ class Batches:
 
 @final
 class CollatedItems(Items):
-    """A torch Dataset as items: its elements are tensors, tuples whose first entry is x, or dicts with an ``x``."""
+    """A torch Dataset as items: its elements are tensors, tuples whose first entry is x and whose second, with ``labels``, is the label,
+    or dicts with an ``x``."""
 
-    def __init__(self, dataset: TorchDataset[Any]) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: TorchDataset[Any], *, labels: bool = False) -> None:
+        self.dataset, self.with_labels = dataset, labels
         self.spec = DataSpec(shape=tuple(self.batch([0])["x"].shape[1:]))
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def batch(self, indices: Any) -> Batch:
-        return inputs_of(default_collate([self.dataset[i] for i in indices]))
+        return inputs_of(default_collate([self.dataset[i] for i in indices]), labels=self.with_labels)
 
 
 def flipped(x: Tensor, noise: Noise) -> Tensor:
@@ -80,29 +83,52 @@ def flipped(x: Tensor, noise: Noise) -> Tensor:
     return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
 
 
+def hidden(batch: Batch, share: float, noise: Noise) -> Batch:
+    """The batch with this share of its labels hidden: -1, no class. Raises ValueError where it has none."""
+    if "label" not in batch:
+        raise ValueError(f"label_dropout = {share:g} hides labels, and the batches have none")
+    label = batch["label"]
+    return {**batch, "label": torch.where(noise.uniform((len(label),), device=label.device) < share, NO_CLASS, label)}
+
+
 def source_of(
-    data: Tensor | Items | TorchDataset[Any] | DataLoader[Any], size: int, seed: int, device: torch.device | str, *, flip: bool = False
+    data: Tensor | Items | TorchDataset[Any] | DataLoader[Any],
+    size: int,
+    seed: int,
+    device: torch.device | str,
+    *,
+    flip: bool = False,
+    labels: bool = False,
+    label_dropout: float = 0.0,
 ) -> Source:
     """Batches of whatever holds the data: a tensor (N, *), items, a torch Dataset, or a DataLoader (which keeps its batches and order)."""
     if isinstance(data, DataLoader):
-        return _from_loader(data, seed, device, flip)
+        return _from_loader(data, seed, device, flip, labels, label_dropout)
     if isinstance(data, Tensor):
         data = TensorItems(DataSpec(shape=tuple(data.shape[1:])), {"x": data})
-    items = data if isinstance(data, Items) else CollatedItems(data)
-    return Batches(items, size, seed, flip=flip, device=device)
+    items: Items = data if isinstance(data, Items) else CollatedItems(data, labels=labels)
+    items = Labelled(items) if labels and "label" not in items.batch([0]) else items
+    return Batches(items, size, seed, flip=flip, label_dropout=label_dropout, device=device)
 
 
-def inputs_of(element: Any) -> Batch:
-    """The model's inputs in an element of a torch Dataset: x, and what a dict holds beside it."""
-    if isinstance(element, Mapping):
-        return dict(element)
-    return {"x": element[0] if isinstance(element, (tuple, list)) else element}
+def inputs_of(element: Any, *, labels: bool = False) -> Batch:
+    """The model's inputs in an element of a torch Dataset: x, and what a dict holds beside it; with ``labels`` a pair's second entry too.
+
+    Raises ValueError where there is none.
+    """
+    pair = isinstance(element, (tuple, list))
+    found = dict(element) if isinstance(element, Mapping) else {"x": element[0] if pair else element}
+    if labels and pair and len(element) > 1:
+        found["label"] = torch.as_tensor(element[1]).long()
+    if labels and "label" not in found:
+        raise ValueError("labels are asked for, and the data have none: give Items with labels, pairs, or dicts with a label")
+    return found
 
 
-def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str, flip: bool) -> Source:
+def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str, flip: bool, labels: bool, label_dropout: float) -> Source:
     def endless() -> Iterator[Batch]:
         while True:
-            yield from (inputs_of(element) for element in loader)
+            yield from (inputs_of(element, labels=labels) for element in loader)
 
     stream, drawn = endless(), 0
 
@@ -113,6 +139,7 @@ def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str,
         noise = SeededNoise(seed, range(drawn, drawn + count), "training")
         drawn += count
         x = flipped(batch["x"], noise) if flip else batch["x"]
-        return {**batch, "x": x.float()}, noise
+        batch = {**batch, "x": x.float()}
+        return (hidden(batch, label_dropout, noise) if label_dropout else batch), noise
 
     return source

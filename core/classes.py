@@ -25,8 +25,6 @@ from .sde import SDE
 
 Logits: TypeAlias = Callable[[Tensor, Scalar], Tensor]  # (x (B, *), t) -> logits (B, K) of the classes given x_t
 
-NO_CLASS = -1
-
 
 @attrs.frozen(kw_only=True)
 class ClassConditioner(Conditioner):
@@ -54,6 +52,11 @@ class ClassConditioner(Conditioner):
         if not self.classes:
             raise ValueError("which classes is not said: name them, or take for_data(spec)")
         return {"y": torch.tensor([self.classes[place % len(self.classes)] for place in range(len(x))])}
+
+    def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
+        count = classes_of(spec)
+        if len(labels(y)) and int(y.max()) >= count:
+            raise ValueError(f"y holds the class {int(y.max())}, and the data have 0 to {count - 1}")
 
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture | None:
         """For classes that are the components of the mixture."""

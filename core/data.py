@@ -23,6 +23,8 @@ from .noise import Noise
 
 Split: TypeAlias = Literal["train", "test"]
 
+NO_CLASS = -1  # the label of an item whose class is not told
+
 
 @final
 @attrs.frozen(kw_only=True)
@@ -159,3 +161,20 @@ class Reading(Items):
             return self.items.batch(indices)
         except (OSError, ValueError) as error:
             raise UserError(f"data {self.name!r}: {error}") from error
+
+
+@final
+class Labelled(Items):
+    """Items with their classes as a further input, ``label`` (B,) int64. Raises ValueError for items without."""
+
+    def __init__(self, items: Items) -> None:
+        if items.labels is None:
+            raise ValueError("the data have no labels")
+        self.spec, self.law, self.labels, self.items = items.spec, items.law, items.labels, items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        assert self.labels is not None
+        return {**self.items.batch(indices), "label": self.labels[torch.as_tensor(indices)]}

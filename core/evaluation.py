@@ -52,6 +52,30 @@ def classifier_agreement(samples: Tensor, items_train: Items, items_test: Items,
     return figures
 
 
+def class_accuracy(samples: Tensor, y: Tensor, items_train: Items, items_test: Items, seed: int) -> list[dict[str, Any]]:
+    """The share of samples (N, *shape), in the model's range, whose class y (N,) the classifier finds: of all, and of each class.
+
+    It is trained on real items alone, and its own accuracy on held-out ones stands in the protocol. None for data of a single class.
+    Raises ValueError where the data have no labels.
+    """
+    spec = items_train.spec
+    x, labels = _labelled(items_train, seed)
+    if len(np.unique(labels)) < 2:
+        return []
+    heldout, truth = _labelled(items_test, seed)
+    classifier = _classifier(x, labels, seed)
+    right = classifier.predict(_rows(spec, spec.quantise(samples.detach().cpu()))) == y.numpy()
+    own = float((classifier.predict(heldout) == truth).mean())
+    common = {"classifier": "scikit-learn MLPClassifier", "classifier_n": len(x), "settings": dict(_SETTINGS), "seed": seed}
+    figures = []
+    for name, rows in [
+        ("class_accuracy", right),
+        *((f"class_accuracy_{label}", right[y.numpy() == label]) for label in sorted(set(y.tolist()))),
+    ]:
+        figures.append(_mean(name, rows.astype(float), {"n": len(rows), **common, "accuracy_heldout": own}))
+    return figures
+
+
 def _labelled(items: Items, seed: int) -> tuple[Any, Any]:
     """At most 10,000 items (n, D), as the model sees them, and their labels (n,)."""
     if items.labels is None:

@@ -1,17 +1,17 @@
-"""The training objective on items that were not trained on, with noise that is the same every time."""
+"""The training loss on items that were not trained on, with noise that is the same every time."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from .batches import Batch
 from .data import Items
-from .interfaces import Objective
-from .noise import SeededNoise
-from .score import Score
+from .noise import Noise, SeededNoise
 
 
 def heldout_losses(
-    objective: Objective,
-    score: Score,
+    loss: Callable[[Batch, Noise], Tensor],
     items: Items,
     *,
     seed: int,
@@ -30,7 +30,7 @@ def heldout_losses(
             for start in range(rank * batch, len(items), world * batch):
                 places = range(start, min(start + batch, len(items)))
                 noise = SeededNoise(seed, [draw * len(items) + i for i in places], "evaluation")
-                inputs = {key: value.to(device) for key, value in items.batch(places).items()}
-                x0 = items.spec.scale(inputs.pop("x"), noise if dequantise else None)
-                total[places.start : places.stop] += objective.loss(score.given(**inputs), x0, noise).double().cpu()
+                given = {key: value.to(device) for key, value in items.batch(places).items()}
+                given["x"] = items.spec.scale(given["x"], noise if dequantise else None)
+                total[places.start : places.stop] += loss(given, noise).double().cpu()
     return total / draws

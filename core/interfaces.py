@@ -15,6 +15,7 @@ from .component import Component
 from .data import DataSpec, Items, Split
 from .mixture import Mixture
 from .noise import Noise
+from .noise_conditional import NoiseConditional
 from .reverse import Reverse
 from .scalars import Scalar, add_scaled
 from .score import Prediction, Score, TimeCoordinate
@@ -70,11 +71,16 @@ class ScoreModel(Component):
     needs: ClassVar[type[Any]] = SDE
     trainable: ClassVar[bool] = True
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the network takes an input ``label`` (B,) int64, the class, or -1 for none; without it, all have none."""
+        return False
+
     @abstractmethod
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
         """The network, with forward(x (B, *shape), time (B,), **inputs) -> (B, *shape).
 
-        Raises ValueError, in one line, where it does not fit the data's shape.
+        Raises ValueError, in one line, where it does not fit the data's shape, or reads labels of data that have no classes.
         """
 
     @abstractmethod
@@ -99,6 +105,32 @@ class ScoreModel(Component):
 
     def score(self, sde: SDE, network: nn.Module) -> Score:
         return Score(sde, network, self.prediction(sde), self.time(sde), self.scales_input(sde))
+
+
+class Classifier(Component):
+    """A network that finds the class of a noisy item, with the facts that it needs."""
+
+    kind = "classifier"
+    needs: ClassVar[type[Any]] = SDE
+
+    @abstractmethod
+    def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
+        """The network, with forward(x (B, *shape), time (B,)) -> logits (B, spec.classes).
+
+        Raises ValueError, in one line, where it does not fit the data's shape, or they have no classes.
+        """
+
+    @abstractmethod
+    def time(self, sde: SDE) -> TimeCoordinate | None:
+        """The time coordinate that the network reads; None for t as the loop has it."""
+
+    def scales_input(self, sde: SDE) -> bool:
+        """Whether the network is given x / sqrt(alpha^2 + sigma^2)."""
+        return False
+
+    def logits(self, sde: SDE, network: nn.Module) -> NoiseConditional:
+        """(x (B, *shape), t) -> logits (B, K) of the classes given x_t."""
+        return NoiseConditional(sde, network, self.time(sde), self.scales_input(sde))
 
 
 class Predictor(Component):
@@ -359,6 +391,7 @@ KINDS: Mapping[str, type[Component]] = {
     for interface in (
         SDE,
         ScoreModel,
+        Classifier,
         Predictor,
         Corrector,
         Sampler,

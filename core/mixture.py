@@ -89,10 +89,13 @@ class Mixture:
 
     def sample(self, uniform: Tensor, normal: Tensor) -> Tensor:
         """Draws (B, D) from uniform numbers (B,) in [0, 1) and standard normal ones (B, D)."""
-        edges = self.weights.cumsum(0)[:-1]
-        component = torch.bucketize(uniform.double(), edges, right=True)
+        component = self.components(uniform)
         scaled = self.variances[component].sqrt() * normal.double()
         return self.means[component] + torch.einsum("bij,bj->bi", self.bases[component], scaled)
+
+    def components(self, uniform: Tensor) -> Tensor:
+        """The component that ``sample`` takes with each of these uniform numbers (B,), int64."""
+        return torch.bucketize(uniform.double(), self.weights.cumsum(0)[:-1], right=True)
 
     def log_prob(self, x: Tensor, alpha: Scalar = 1.0, sigma: Scalar = 0.0) -> Tensor:
         """log p_t of x (B, D) in nats, (B,) float64; alpha and sigma are floats or (B,)."""

@@ -1,6 +1,7 @@
 """What a run would do: the stages, the evaluations that they need, and about how long those take here."""
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ def plan(experiment: Experiment, folder: RunFolder) -> str:
         settings = experiment.training
         cost = settings.steps * _TRAINING_COST * seconds * settings.batch / chunk
         lines.append(f"train: {settings.steps} steps of {settings.batch} items, about {duration(cost)}")
+    if experiment.classifier is not None:
+        table = experiment.classifier
+        cost = table.steps * _TRAINING_COST * _classifier_seconds(workspace, chunk) * table.batch / chunk
+        lines.append(f"classifier: {table.steps} steps of {table.batch} items, about {duration(cost)}")
     if experiment.sampling is not None:
         lines.append(_sampling_line(experiment, "sample", experiment.sampling.count, seconds))
         if experiment.conditioning is not None:
@@ -42,14 +47,21 @@ def chunk_seconds(workspace: Workspace, chunk: int) -> float:
     experiment = workspace.experiment
     network = workspace.build()
     experiment.model.fit(network, workspace.items("train"))
-    device = workspace.accelerator.device
-    score = workspace.score_of(network.to(device).eval())
-    x: Tensor = torch.zeros(chunk, *workspace.items("train").spec.shape, device=device)
+    return _seconds(workspace, workspace.score_of(network.to(workspace.accelerator.device).eval()), chunk)
+
+
+def _classifier_seconds(workspace: Workspace, chunk: int) -> float:
+    """As ``chunk_seconds``, of the classifier."""
+    return _seconds(workspace, workspace.logits_of(workspace.build_classifier().to(workspace.accelerator.device).eval()), chunk)
+
+
+def _seconds(workspace: Workspace, evaluate: Callable[[Tensor, float], Tensor], chunk: int) -> float:
+    x = torch.zeros(chunk, *workspace.items("train").spec.shape, device=workspace.accelerator.device)
     times = []
     with torch.no_grad():
         for _ in range(4):
             start = time.perf_counter()
-            score(x, 0.5 * experiment.sde.t_max).sum().item()
+            evaluate(x, 0.5 * workspace.experiment.sde.t_max).sum().item()
             times.append(time.perf_counter() - start)
     return sorted(times[1:])[1]
 

@@ -6,7 +6,7 @@ weights.*          the weights that the rest uses   results.json   every figure 
 samples.*, inpainting.*, likelihood.*, *.png        what the stages made
 partial/           the chunks of a stage until it is finished      snapshots/     averaged weights of earlier steps
 trackers/          what TensorBoard and others keep
-latents.*, interpolation.*      what encode and interpolate made
+latents.*, interpolation.*      what encode and interpolate made     classifier/    the same of the classifier's training
 """
 
 import hashlib

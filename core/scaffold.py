@@ -28,6 +28,7 @@ class Use(NamedTuple):
 
 
 USES: Mapping[str, Use] = {
+    "classifier": Use("classifier.use", "mixture-2d-classes", "depth=1"),
     "conditioner": Use("conditioning.use", "mixture-2d", "noise=0.2"),
     "corrector": Use("sampling.corrector.use", "mixture-2d", "share=0.1"),
     "dataset": Use("data.use", "mixture-2d", "modes=3"),

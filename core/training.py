@@ -9,7 +9,7 @@ processes: items, times, noise and dropout are keyed by the item's place in the 
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import torch
 from accelerate import Accelerator
@@ -23,21 +23,23 @@ from .data import Items
 from .dropout import dropout_layers, key_dropout
 from .ema import EMA
 from .errors import NonFiniteError
-from .experiment.schema import Training
+from .experiment.schema import Optimisation, Training
 from .interfaces import Objective
+from .losses import CrossEntropy, Loss, ScoreLoss
 from .noise import stream_seed
+from .noise_conditional import NoiseConditional
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE
+
+OnLoss: TypeAlias = Callable[[int, float], object]
 
 
 @final
 class Trainer:
     """The state of a training run: the network, the optimiser, the moving average and the number of steps done."""
 
-    def __init__(
-        self, network: nn.Module, score_of: Callable[[nn.Module], Score], settings: Training, accelerator: Accelerator, seed: int
-    ) -> None:
-        self.settings, self.accelerator, self.score_of, self.seed = settings, accelerator, score_of, seed
+    def __init__(self, network: nn.Module, loss: Loss, settings: Optimisation, accelerator: Accelerator, seed: int) -> None:
+        self.settings, self.accelerator, self.loss, self.seed = settings, accelerator, loss, seed
         self.network = network.to(accelerator.device)
         self.ema = EMA(self.network, settings.ema, ramp=settings.ema_ramp)
         self.optimizer = torch.optim.AdamW(
@@ -84,12 +86,11 @@ class Trainer:
 
     def _loss(self, source: Source, number: int) -> Tensor:
         """The mean loss of this process's share of batch, or part of a batch, ``number``."""
-        batch, noise = source(number)
-        x0, accelerator = batch.pop("x"), self.accelerator
-        place = number * accelerator.num_processes + accelerator.process_index
+        (batch, noise), accelerator = source(number), self.accelerator
+        count, place = len(batch["x"]), number * accelerator.num_processes + accelerator.process_index
         torch.manual_seed(stream_seed(self.seed, place, "dropout"))  # for layers of other kinds
-        key_dropout(self._dropouts, self.seed, range(place * len(x0), (place + 1) * len(x0)), accelerator.device)
-        return self.settings.objective.loss(self.score_of(self._prepared).given(**batch), x0, noise).mean()
+        key_dropout(self._dropouts, self.seed, range(place * count, (place + 1) * count), accelerator.device)
+        return self.loss(self._prepared, batch, noise).mean()
 
     def is_finite(self) -> bool:
         """Whether all weights are."""
@@ -156,9 +157,7 @@ def train_steps(trainer: Trainer, source: Source) -> Iterator[float | None]:
 def _not_finite(trainer: Trainer, loss: Tensor) -> NonFiniteError:
     what, before = "gradient" if bool(torch.isfinite(loss)) else "loss", trainer.skipped_in_a_row - 1
     row = f", nor in the {before} before it, which were left out" if before else ""
-    return NonFiniteError(
-        f"training: the {what} of objective {trainer.settings.objective.name!r} is not finite at step {trainer.done - 1}{row}"
-    )
+    return NonFiniteError(f"training: the {what} of {trainer.loss.words} is not finite at step {trainer.done - 1}{row}")
 
 
 def train(
@@ -170,25 +169,65 @@ def train(
     predicts: Prediction = "score",
     time: TimeCoordinate | None = "t",
     scale_input: bool = False,
+    labels: bool = False,
     objective: Objective | None = None,
     seed: int = 0,
     device: str = "cpu",
-    on_loss: Callable[[int, float], object] = lambda step, loss: None,
+    on_loss: OnLoss = lambda step, loss: None,
     **settings: Any,
 ) -> nn.Module:
     """Trains any module, told what it predicts and what its time is (see ``Score``), and returns a copy with the averaged weights.
 
     ``data`` hold items in the range that the module is to see: a tensor (N, *), a torch Dataset or a DataLoader (each of whose batches
-    is a part, where ``accumulate`` asks for several). ``settings`` are those of the table [training]: batch, learning_rate, schedule,
-    warmup, clip, ema, log_every, ... ``on_loss`` is called with the step and the mean loss every ``log_every`` steps. Raises
+    is a part, where ``accumulate`` asks for several). With ``labels`` the module is told the ``label`` (B,) of each item: the classes of
+    Items, and second entries of a Dataset's pairs. ``settings`` are those of the table [training]: batch, learning_rate, schedule,
+    warmup, clip, ema, label_dropout, ... ``on_loss`` is called with the step and the mean loss every ``log_every`` steps. Raises
     NonFiniteError where too many gradients in a row are not finite.
     """
-    objective = objective or builtin("objective", "score_matching")
-    table = Training(steps=steps, objective=objective, **settings)
-    accelerator = Accelerator(cpu=device == "cpu")
+    table = Training(steps=steps, objective=objective or builtin("objective", "score_matching"), **settings)
+    loss = ScoreLoss(table.objective, lambda module: Score(sde, module, predicts, time, scale_input))
+    return _trained(network, loss, data, table, seed, device, on_loss, labels, table.label_dropout)
+
+
+def train_classifier(
+    network: nn.Module,
+    sde: SDE,
+    data: Items | TorchDataset[Any] | DataLoader[Any],
+    *,
+    steps: int,
+    time: TimeCoordinate | None = "t",
+    scale_input: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    on_loss: OnLoss = lambda step, loss: None,
+    **settings: Any,
+) -> nn.Module:
+    """Trains any module (x (B, *), time (B,)) -> logits (B, K) to find the classes of noisy items, and returns a copy with the averaged
+    weights, which ``NoiseConditional`` makes a classifier of (x, t).
+
+    ``data`` are Items with labels, or give pairs of an item and its class, or dicts with ``x`` and ``label``; ``settings`` are those of the
+    table [classifier]. Otherwise as ``train``.
+    """
+    loss = CrossEntropy(lambda module: NoiseConditional(sde, module, time, scale_input))
+    return _trained(network, loss, data, Optimisation(steps=steps, **settings), seed, device, on_loss, True)
+
+
+def _trained(
+    network: nn.Module,
+    loss: Loss,
+    data: Tensor | Items | TorchDataset[Any] | DataLoader[Any],
+    table: Optimisation,
+    seed: int,
+    device: str,
+    on_loss: OnLoss,
+    labels: bool,
+    label_dropout: float = 0.0,
+) -> nn.Module:
+    accelerator, size = Accelerator(cpu=device == "cpu"), table.batch // table.accumulate
     with torch.random.fork_rng(devices=[]):
-        trainer = Trainer(network, lambda module: Score(sde, module, predicts, time, scale_input), table, accelerator, seed)
-        for loss in train_steps(trainer, source_of(data, table.batch // table.accumulate, seed, accelerator.device, flip=table.flip)):
-            if loss is not None:
-                on_loss(trainer.done, loss)
+        trainer = Trainer(network, loss, table, accelerator, seed)
+        source = source_of(data, size, seed, accelerator.device, flip=table.flip, labels=labels, label_dropout=label_dropout)
+        for value in train_steps(trainer, source):
+            if value is not None:
+                on_loss(trainer.done, value)
     return trainer.ema.network

@@ -13,11 +13,12 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor, nn
 
 from .checkpoint import load_weights, read_tensors, write_tensors
-from .data import Items, Reading, Split
+from .data import Items, Labelled, Reading, Split
 from .errors import UserError
 from .experiment import Experiment
 from .files import read_json, write_file, write_folder, write_json
 from .noise import stream_seed
+from .noise_conditional import NoiseConditional
 from .parts import Parts
 from .processes import check_configuration, check_devices, check_joined
 from .progress import Progress
@@ -26,6 +27,7 @@ from .score import Score
 from .trackers import check_trackers
 
 _PATIENCE = timedelta(days=7)  # for which processes wait for one that works alone
+CLASSIFIER = "classifier"  # the folder of its training in a run's
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -102,8 +104,36 @@ class Workspace:
     def score_of(self, network: nn.Module) -> Score:
         return self.experiment.model.score(self.experiment.sde, network)
 
-    def save_weights(self, network: nn.Module, facts: dict[str, Any], folder: Path | None = None) -> None:
-        """Keeps weights, and says which they are: those that samples and likelihoods use, or others in a folder of their own, made whole.
+    def told(self, split: Split) -> Items:
+        """The items with all that the model is trained on: their labels, where it reads them."""
+        return self.labelled(split) if self.experiment.model.reads_labels else self.items(split)
+
+    def labelled(self, split: Split) -> Items:
+        """Raises UserError where the data have no labels."""
+        try:
+            return Labelled(self.items(split))
+        except ValueError as error:
+            raise UserError(f"data {self.experiment.data.name!r}: {error}") from error
+
+    def build_classifier(self) -> nn.Module:
+        """The network of [classifier], as ``build``."""
+        table, spec = self.experiment.classifier, self.items("train").spec
+        assert table is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.seed, 1, "initialisation"))
+            try:
+                return table.network.build(self.experiment.sde, spec)
+            except ValueError as error:
+                raise UserError(f"classifier {table.network.name!r}: {error}") from error
+
+    def logits_of(self, network: nn.Module) -> NoiseConditional:
+        table = self.experiment.classifier
+        assert table is not None
+        return table.network.logits(self.experiment.sde, network)
+
+    def save_weights(self, network: nn.Module, facts: dict[str, Any], folder: Path | None = None, *, whole: bool = False) -> None:
+        """Keeps weights, and says which they are: those that samples and likelihoods use, or others in a folder of their own, which is
+        made ``whole`` or not at all where they are all that it holds.
 
         Only the main process does.
         """
@@ -115,11 +145,11 @@ class Workspace:
             "weights.safetensors": lambda path: write_tensors(path, tensors),
             "weights.json": lambda path: write_json(path, known),
         }
-        if folder is not None:
+        if folder is not None and whole:
             write_folder(folder, files)
             return
         for name, write in files.items():
-            write_file(self.folder / name, write)
+            write_file((folder or self.folder.path) / name, write)
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -132,11 +162,20 @@ class Workspace:
         path = self.weights_from / "weights.safetensors"
         if not path.is_file():
             raise UserError(f"{self.weights_from} holds no weights yet: scoresde train {self.weights_from} --resume makes them")
-        network = self.build()
+        return self.score_of(self._loaded(self.build(), path))
+
+    def classifier(self) -> NoiseConditional:
+        """The logits of the classifier with the run's weights, on its device. Raises UserError where there are none yet, or others."""
+        path = self.weights_from / CLASSIFIER / "weights.safetensors"
+        if not path.is_file():
+            raise UserError(f"{self.weights_from} holds no classifier yet: scoresde train {self.weights_from} --resume makes it")
+        return self.logits_of(self._loaded(self.build_classifier(), path))
+
+    def _loaded(self, network: nn.Module, path: Path) -> nn.Module:
         load_weights(network, read_tensors(path), path)
         network.to(self.accelerator.device).eval().requires_grad_(False)
         dtype = _HALF.get(self.experiment.run.precision)
-        return self.score_of(network if dtype is None else Autocast(network, self.accelerator.device.type, dtype))
+        return network if dtype is None else Autocast(network, self.accelerator.device.type, dtype)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -2,6 +2,8 @@
 
 from scoresde.registry import hookimpl
 
+from .classifier.half_unet import HalfUNet
+from .classifier.mlp import MLPClassifier
 from .conditioner.class_guidance import ClassGuidance
 from .conditioner.classifier_free import ClassifierFree
 from .conditioner.colorization import Colorization
@@ -99,6 +101,7 @@ __all__ = [
     "EulerMaruyama",
     "GaussianMixture",
     "GaussianMixtureData",
+    "HalfUNet",
     "Heun",
     "ImageFolder",
     "InceptionV3Compat",
@@ -107,6 +110,7 @@ __all__ = [
     "Langevin",
     "LinearObservation",
     "LogSNR",
+    "MLPClassifier",
     "Mask",
     "Matrix",
     "NCSNpp",
@@ -149,6 +153,9 @@ def components() -> list[type]:
         DDPM,
         MLP,
         GaussianMixture,
+        # classifier
+        HalfUNet,
+        MLPClassifier,
         # predictor
         EulerMaruyama,
         ReverseDiffusion,

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ..workspace import Workspace
 
 
-_SHARED = ("train", "sample", "condition", "likelihood")  # the other stages are the main process's alone
+_SHARED = ("train", "classifier", "sample", "condition", "likelihood")  # the other stages are the main process's alone
 
 
 @click.command()
 @work_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def run(dry_run: bool, **options: Any) -> None:
-    """Do all that an experiment says: train, sample, condition, likelihoods, evaluate.
+    """Do all that an experiment says: train, also a classifier, sample, condition, likelihoods, evaluate.
 
     EXPERIMENT is a file, the name of a shipped experiment, or a run's folder.
 
@@ -42,20 +42,20 @@ def run(dry_run: bool, **options: Any) -> None:
         experiment, _, _ = load_experiment(options)
         click.echo(plan(experiment, RunFolder(Path("runs") / experiment.experiment.name)))
         return
-    _work(options, "run", ("train", "sample", "condition", "likelihood", "evaluate"))
+    _work(options, "run", ("train", "classifier", "sample", "condition", "likelihood", "evaluate"))
 
 
 @click.command()
 @work_options
 def train(**options: Any) -> None:
-    """Train the model of an experiment, and keep its weights.
+    """Train the model of an experiment, and its classifier where it has one, and keep their weights.
 
     \b
     Example:
       scoresde train digits --out runs/digits
       scoresde train runs/digits --resume
     """
-    _work(options, "train", ("train",))
+    _work(options, "train", ("train", "classifier"))
 
 
 @click.command()
@@ -168,6 +168,7 @@ def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> li
 
     has = {
         "train": True,
+        "classifier": experiment.classifier is not None,
         "sample": experiment.sampling is not None,
         "condition": experiment.conditioning is not None,
         "likelihood": experiment.likelihood is not None,
@@ -190,22 +191,23 @@ def with_weights(
     from ..runs import RunFolder
 
     if folder.exists and folder.weights_from is not None:
-        return [stage for stage in stages if stage != "train"], folder.weights_from
+        return [stage for stage in stages if stage not in ("train", "classifier")], folder.weights_from
     if "train" in stages or folder.done("train"):
         return stages, None
     if origin is not None and origin != folder.path:
         return stages, RunFolder(origin).weights_from or origin
-    if experiment.model.trainable:
+    if experiment.model.trainable or ("condition" in stages and experiment.classifier is not None):
         run = Path("runs") / experiment.experiment.name
         raise UserError(f"{name} has to be trained first: scoresde train {name}, and then name its run's folder, such as {run}")
     return ["train", *stages], None
 
 
 def run_stage(workspace: "Workspace", name: str) -> None:
-    from ..stages import conditional_stage, evaluation_stage, likelihood_stage, sampling_stage, training_stage
+    from ..stages import classifier_stage, conditional_stage, evaluation_stage, likelihood_stage, sampling_stage, training_stage
 
     stages: dict[str, Callable[[Workspace], Any]] = {
         "train": training_stage,
+        "classifier": classifier_stage,
         "sample": sampling_stage,
         "condition": conditional_stage,
         "likelihood": likelihood_stage,

@@ -4,10 +4,24 @@ from .compatibility import components
 from .errors import ExperimentError
 from .finding import Shipped, find, shipped
 from .loading import Loaded, load
-from .schema import Conditioning, Evaluation, Experiment, Identity, LikelihoodTable, Plugins, Run, Sampling, Training, table
+from .schema import (
+    ClassifierTable,
+    Conditioning,
+    Evaluation,
+    Experiment,
+    Identity,
+    LikelihoodTable,
+    Optimisation,
+    Plugins,
+    Run,
+    Sampling,
+    Training,
+    table,
+)
 from .writing import Description, describe, distributions, dumps
 
 __all__ = [
+    "ClassifierTable",
     "Conditioning",
     "Description",
     "Evaluation",
@@ -16,6 +30,7 @@ __all__ = [
     "Identity",
     "LikelihoodTable",
     "Loaded",
+    "Optimisation",
     "Plugins",
     "Run",
     "Sampling",

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from ..classes import ClassConditioner
 from ..component import Component
 from ..interfaces import Conditioner, Predictor
 from ..schedule import scheduled
@@ -18,7 +19,7 @@ Locate: TypeAlias = Callable[[KeyPath], Place]
 
 def problems(experiment: Experiment, locate: Locate) -> list[Problem]:
     """A table that needs another one, or a component more of the SDE than it has; or else a grid or a sampler that refuses the others."""
-    found = [*_tables(experiment, locate), *_needs(experiment, locate), *_dequantisation(experiment, locate)]
+    found = [*_tables(experiment, locate), *_needs(experiment, locate), *_dequantisation(experiment, locate), *_labels(experiment, locate)]
     return found or list(_sampling(experiment, locate))
 
 
@@ -75,6 +76,25 @@ def _dequantisation(experiment: Experiment, locate: Locate) -> Iterator[Problem]
     if likelihood.method.corrects_start:
         why = f"gives points as they stand at t_min, and {likelihood.method.name} is set to take points at time 0"
         yield Problem(locate(path), f'{setting}: {why}: take "uniform", or the other setting')
+
+
+def _labels(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
+    """Labels that no network reads, a network that never learns to do without, and a condition that lacks what it guides by."""
+    model, training = experiment.model, experiment.training
+    share, path = 0.0 if training is None else training.label_dropout, ("training", "label_dropout")
+    if share and not model.reads_labels:
+        yield Problem(locate(path), f"training.label_dropout = {share:g}: hides labels, and model {text(model.name)} reads none")
+    if training is not None and model.trainable and model.reads_labels and not share:
+        why = "the model reads labels, and without a condition samples have none: take a share above 0, such as 0.1"
+        yield Problem(locate(path), f"training.label_dropout = 0.0: {why}")
+    for place, part in components(experiment.conditioning, ("conditioning",)):
+        if not isinstance(part, ClassConditioner):
+            continue
+        if part.reads_classifier and experiment.classifier is None:
+            yield Problem(locate((*place, "use")), f"{dotted(place)}: {part.name} needs a classifier: the table [classifier] is missing")
+        if not part.reads_classifier and not model.reads_labels:
+            why = f"{part.name} needs a model that reads labels; {text(model.name)} is not one, or not set to"
+            yield Problem(locate((*place, "use")), f"{dotted(place)}: {why}")
 
 
 def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

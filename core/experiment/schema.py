@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, final
 import attrs
 
 from ..component import Component, option
-from ..interfaces import Conditioner, Dataset, FeatureExtractor, Grid, Likelihood, Objective, Sampler, ScoreModel
+from ..interfaces import Classifier, Conditioner, Dataset, FeatureExtractor, Grid, Likelihood, Objective, Sampler, ScoreModel
 from ..schedule import Denoise
 from ..sde import SDE
 from .errors import ExperimentError, suggestion
@@ -57,10 +57,9 @@ class Plugins:
     prefer: tuple[str, ...] = option((), help="distributions, the first one first")
 
 
-@final
 @attrs.frozen(kw_only=True)
-class Training:
-    """[training]: how the model is trained. Without the table nothing is."""
+class Optimisation:
+    """How a network is trained: the settings that all tables of training share."""
 
     steps: int = option(at_least=1, help="optimiser steps")
     batch: int = option(128, at_least=1, help="items of one step, over all processes")
@@ -70,7 +69,6 @@ class Training:
     learning_rate: float = option(2e-4, above=0, help="Adam's step size")
     schedule: Literal["constant", "cosine"] = option("constant", help="the learning rate after the warm-up: as it is, or falling to 0")
     warmup: int = option(0, at_least=0, help="steps in which the learning rate rises from 0")
-    precision: Literal["float32", "bf16", "fp16"] | None = option(None, help="the network's precision; left out: that of [run]")
     clip: float = option(1.0, at_least=0, help="largest norm of the gradient; 0 for any")
     betas: tuple[float, float] = option((0.9, 0.999), at_least=0, below=1, help="Adam's decay rates")
     weight_decay: float = option(0.0, at_least=0, help="decoupled weight decay")
@@ -85,13 +83,32 @@ class Training:
     snapshot_every: int = option(0, at_least=0, help="steps between snapshots of the averaged weights, all of which are kept; 0 for none")
     log_every: int = option(50, at_least=1, help="steps between entries of the log")
     keep: Literal["best", "last"] = option("last", help="the checkpoint to go on with: the best in validation, or the last")
-    objective: Objective = component("score_matching", help="the loss")
 
     def __attrs_post_init__(self) -> None:
         if self.keep == "best" and self.validation == 0:
             raise ValueError('keep = "best" chooses by the validation loss: it needs validation > 0')
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate = {self.accumulate} does not divide batch = {self.batch}")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Training(Optimisation):
+    """[training]: how the model is trained. Without the table nothing is."""
+
+    precision: Literal["float32", "bf16", "fp16"] | None = option(None, help="the network's precision; left out: that of [run]")
+    label_dropout: float = option(
+        0.0, at_least=0, below=1, help="share of labels that a model that reads them is not told, so that it learns to do without"
+    )
+    objective: Objective = component("score_matching", help="the loss")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ClassifierTable(Optimisation):
+    """[classifier]: how a classifier of noisy items is trained, after the model. The table's further keys are its network's options."""
+
+    network: Classifier = component(inline=True, help="the network")
 
 
 @final
@@ -192,6 +209,7 @@ class Experiment:
     sde: SDE
     model: ScoreModel
     training: Training | None = None
+    classifier: ClassifierTable | None = None
     sampling: Sampling | None = None
     likelihood: LikelihoodTable | None = None
     conditioning: Conditioning | None = None

@@ -1,4 +1,4 @@
-"""The conditional stage: samples given observations, of held-out data or from a file."""
+"""The conditional stage: samples given observations, of held-out data or from a file, or given classes."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..classes import ClassConditioner
 from ..data import DataSpec
-from ..interfaces import Condition
+from ..evaluation import class_accuracy
+from ..experiment import components
+from ..interfaces import Condition, Conditioner
 from ..noise import Noise
 from ..observation import LinearConditioner
 from ..pictures import comparison, scatter
@@ -18,6 +21,7 @@ from .observations import Observations, observations
 from .sampling import draw, joined, sampling_protocol, save_array
 
 _SHOWN = 4  # completions of one observation
+_OF_A_CLASS = 10  # samples of each class
 
 
 def conditional_stage(workspace: Workspace) -> list[Any]:
@@ -29,11 +33,12 @@ def conditional_stage(workspace: Workspace) -> list[Any]:
     conditioner, sde, repeats = settings.conditioner, workspace.experiment.sde, settings.completions
     given = observations(workspace)
     count, device = len(given.observed["y"]), workspace.accelerator.device
+    further = {"classifier": workspace.classifier()} if reads_classifier(conditioner) else {}
 
     def condition(places: Sequence[int], noise: Noise) -> Condition:
         rows = torch.as_tensor(places) // repeats
         known = {key: value[rows].to(device) for key, value in given.observed.items()}
-        return conditioner.condition(sde, known.pop("y"), noise, **known)
+        return conditioner.condition(sde, known.pop("y"), noise, **known, **further)
 
     parts = draw(workspace, sampling, count * repeats, stage="condition", what=conditioner.name, condition=condition)
     if not workspace.is_main:
@@ -41,11 +46,31 @@ def conditional_stage(workspace: Workspace) -> list[Any]:
     samples, evaluations = joined(parts)
     originals = {} if given.originals is None else {"originals": given.originals}
     save_array(workspace, f"{conditioner.name}.npz", samples=samples, **originals, **given.observed)
-    completed = samples.reshape(count, repeats, *samples.shape[1:])
-    _show(workspace, completed, given)
     protocol = {"conditioner": repr(conditioner), "observations": count, "completions": repeats}
     protocol["samples"] = sampling_protocol(workspace, sampling, count * repeats, evaluations)
+    if isinstance(conditioner, ClassConditioner):
+        return _by_class(workspace, samples, given.observed["y"].repeat_interleave(repeats), protocol)
+    completed = samples.reshape(count, repeats, *samples.shape[1:])
+    _show(workspace, completed, given)
     return [figure(name, values, protocol) for name, values in _measured(completed, given, conditioner, workspace.items("test").spec)]
+
+
+def reads_classifier(conditioner: Conditioner) -> bool:
+    """Whether it, or a part of it, takes a classifier."""
+    return any(isinstance(part, ClassConditioner) and part.reads_classifier for _, part in components(conditioner))
+
+
+def _by_class(workspace: Workspace, samples: Tensor, y: Tensor, protocol: dict[str, Any]) -> list[Any]:
+    """NAME.png with a column for each class, and the accuracy of each by a classifier that guided none of them."""
+    settings, train, test = workspace.experiment.conditioning, workspace.items("train"), workspace.items("test")
+    assert settings is not None
+    path, classes = workspace.folder / f"{settings.conditioner.name}.png", sorted(set(y.tolist()))
+    if test.spec.is_image:
+        comparison(path, [(str(label), samples[y == label][:_OF_A_CLASS]) for label in classes], test.spec)
+    else:
+        scatter(path, [(str(label), samples[y == label]) for label in classes])
+    found = class_accuracy(samples, y, train, test, workspace.seed)
+    return [{**one, "protocol": {**one["protocol"], **protocol}} for one in found]
 
 
 def _measured(completed: Tensor, given: Observations, conditioner: Any, spec: DataSpec) -> list[tuple[str, Tensor]]:

@@ -1,5 +1,6 @@
 """The evaluation stage: what is measured of the samples and of the model."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..errors import UserError
 from ..evaluation import classifier_agreement
 from ..files import read_json
 from ..heldout import heldout_losses
+from ..losses import score_loss
 from ..neighbours import nearest
 from ..pictures import comparison
 from ..workspace import Workspace
@@ -79,11 +81,10 @@ def _by_neighbours(workspace: Workspace, samples: Tensor, shown: int) -> list[An
 
 def _loss(workspace: Workspace) -> Any:
     """The objective of the weights in use on the test items."""
-    training, items = workspace.experiment.training, workspace.items("test")
+    training, items = workspace.experiment.training, workspace.told("test")
     assert training is not None
     losses = heldout_losses(
-        training.objective,
-        workspace.score(),
+        partial(score_loss, training.objective, workspace.score()),
         items,
         seed=workspace.seed,
         batch=workspace.experiment.run.chunk,

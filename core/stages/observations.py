@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..classes import ClassConditioner
 from ..errors import UserError
 from ..noise import SeededNoise
 from ..workspace import Workspace
@@ -24,23 +25,29 @@ def observations(workspace: Workspace) -> Observations:
     """Those of the experiment. Raises UserError, in one line, where they do not fit the conditioner or the data."""
     settings = workspace.experiment.conditioning
     assert settings is not None
-    conditioner, items = settings.conditioner, workspace.items("test")
-    if settings.observations is not None:
-        observed = _stored(settings.observations, settings.count)
-        given = Observations(observed, None)
-    else:
-        rows = range(min(settings.count, len(items)))
-        originals = model_range(items, rows, SeededNoise(workspace.seed, rows, "condition"))
-        try:
-            given = Observations(conditioner.observe(originals, SeededNoise(workspace.seed, rows, "condition")), originals)
-        except (ValueError, IndexError) as error:
-            raise UserError(f"conditioner {conditioner.name!r} does not fit the data: {error}") from error
+    items = workspace.items("test")
+    try:
+        conditioner = settings.conditioner.for_data(items.spec)
+        if settings.observations is not None:
+            given = Observations(_stored(settings.observations, settings.count), None)
+        elif isinstance(conditioner, ClassConditioner):  # which are asked for, and not seen
+            given = Observations(conditioner.observe(torch.empty(settings.count, 0), _noise(workspace, range(settings.count))), None)
+        else:
+            rows = range(min(settings.count, len(items)))
+            originals = model_range(items, rows, _noise(workspace, rows))
+            given = Observations(conditioner.observe(originals, _noise(workspace, rows)), originals)
+    except (ValueError, IndexError) as error:
+        raise UserError(f"conditioner {settings.conditioner.name!r} does not fit the data: {error}") from error
     try:
         conditioner.check(items.spec, **given.observed)
     except (TypeError, ValueError) as error:
         origin = settings.observations or "the observations"
         raise UserError(f"{origin}: conditioner {conditioner.name!r}: {error}") from error
     return given
+
+
+def _noise(workspace: Workspace, rows: range) -> SeededNoise:
+    return SeededNoise(workspace.seed, rows, "condition")
 
 
 def _stored(path: Path, count: int) -> dict[str, Tensor]:

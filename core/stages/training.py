@@ -3,18 +3,21 @@
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tomli
+from torch import nn
 
 from ..batches import Batches
 from ..checkpoint import load_weights, newest, read, save, save_step
 from ..data import Items, Subset
 from ..errors import NonFiniteError, StoppedError, UserError
-from ..experiment import Training
+from ..experiment import Optimisation
 from ..files import remove_unfinished, write_text
 from ..heldout import heldout_losses
+from ..losses import Loss, ScoreLoss
 from ..noise import permutation
 from ..pictures import loss_curve
 from ..signals import terminated
@@ -36,33 +39,41 @@ def training_stage(workspace: Workspace) -> None:
             raise UserError(f"model {model.name!r} has to be trained: the experiment has no table [training]")
         workspace.save_weights(network, {"weights": "fitted"})
         return
-    train, held_out = split_validation(workspace.items("train"), settings.validation, workspace.seed)
-    trainer = Trainer(network, workspace.score_of, settings, workspace.accelerator, workspace.seed)
-    run = TrainingRun(workspace, settings, trainer, held_out)
+    loss = ScoreLoss(settings.objective, workspace.score_of)
+    train_in(workspace, workspace.folder.path, network, loss, settings, workspace.told("train"), settings.label_dropout)
+
+
+def train_in(
+    workspace: Workspace, folder: Path, network: nn.Module, loss: Loss, settings: Optimisation, items: Items, label_dropout: float = 0.0
+) -> None:
+    """Trains a network in a folder, from where an earlier attempt has left it, and keeps its weights there."""
+    train, held_out = split_validation(items, settings.validation, workspace.seed)
+    trainer = Trainer(network, loss, settings, workspace.accelerator, workspace.seed)
+    run = TrainingRun(workspace, folder, settings, trainer, held_out)
     run.restore()
-    run.train(train)
+    run.train(train, label_dropout)
     run.finish()
 
 
-def split_validation(items: Items, share: float, seed: int) -> tuple[Items, Items | None]:
+def split_validation(items: Items, share: float, seed: int, table: str = "training") -> tuple[Items, Items | None]:
     """The items to learn from, and the share that is kept to choose the checkpoint by; which ones is a function of the seed."""
     if not share:
         return items, None
     kept = round(share * len(items))
     if not 0 < kept < len(items):
         which = "keeps none" if not kept else "keeps all"
-        raise UserError(f"training.validation = {share:g}: {which} of the {len(items)} training items for validation: take another share")
+        raise UserError(f"{table}.validation = {share:g}: {which} of the {len(items)} training items for validation: take another share")
     order = permutation(seed, 0, len(items), "evaluation").tolist()
     return Subset(items, order[kept:]), Subset(items, order[:kept])
 
 
 class TrainingRun:
-    """A training run in its folder: its log, its checkpoints and the best validation loss so far."""
+    """A training run in its folder, the run's or one in it: its log, its checkpoints and the best validation loss so far."""
 
-    def __init__(self, workspace: Workspace, settings: Training, trainer: Trainer, held_out: Items | None) -> None:
-        self.workspace, self.settings, self.trainer, self.held_out = workspace, settings, trainer, held_out
-        self.checkpoints, self.snapshots = workspace.folder / "checkpoints", workspace.folder / "snapshots"
-        self.log = workspace.folder / "training.jsonl"
+    def __init__(self, workspace: Workspace, folder: Path, settings: Optimisation, trainer: Trainer, held_out: Items | None) -> None:
+        self.workspace, self.folder, self.settings, self.trainer, self.held_out = workspace, folder, settings, trainer, held_out
+        self.checkpoints, self.snapshots, self.log = folder / "checkpoints", folder / "snapshots", folder / "training.jsonl"
+        self.tracked = folder == workspace.folder.path
         self.best: dict[str, Any] | None = None
         self.records: list[dict[str, Any]] = []
 
@@ -84,7 +95,7 @@ class TrainingRun:
             raise UserError(f"{path}: the checkpoint is not of this training run: remove the folder to go on from an older one") from error
         self.records = [record for record in read_log(self.log) if record["step"] <= self.trainer.done]
 
-    def train(self, items: Items) -> None:
+    def train(self, items: Items, label_dropout: float) -> None:
         settings, trainer, accelerator = self.settings, self.trainer, self.workspace.accelerator
         source = Batches(
             items,
@@ -92,13 +103,17 @@ class TrainingRun:
             self.workspace.seed,
             dequantise=settings.dequantise,
             flip=settings.flip,
+            label_dropout=label_dropout,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             device=accelerator.device,
         )
         self._write_log()
         self._begin_tracking()
-        with self.workspace.progress("training", settings.steps, "step", trainer.done) as progress, terminated() as stop:
+        with (
+            self.workspace.progress("training" if self.tracked else self.folder.name, settings.steps, "step", trainer.done) as progress,
+            terminated() as stop,
+        ):
             for loss in self._guarded(train_steps(trainer, source)):
                 progress.update(1, **self._figures(loss))
                 if loss is not None:
@@ -148,9 +163,10 @@ class TrainingRun:
         if self.workspace.is_main:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(record) + "\n")
-        track(self.workspace.accelerator, record)
+        if self.tracked:
+            track(self.workspace.accelerator, record)
         if settings.snapshot_every and step % settings.snapshot_every == 0:
-            self.workspace.save_weights(self.trainer.ema.network, self._facts(), self.snapshots / f"step-{step:08d}")
+            self.workspace.save_weights(self.trainer.ema.network, self._facts(), self.snapshots / f"step-{step:08d}", whole=True)
         if last or step % settings.checkpoint_every == 0:
             self._save()
 
@@ -159,11 +175,10 @@ class TrainingRun:
         return {"weights": "ema" if self.settings.ema else "raw", "step": self.trainer.done}
 
     def validate(self, items: Items) -> float:
-        """The objective of the averaged weights on the kept items, with the same noise every time."""
+        """The loss of the averaged weights on the kept items, with the same noise every time."""
         accelerator = self.workspace.accelerator
         losses = heldout_losses(
-            self.settings.objective,
-            self.workspace.score_of(self.trainer.ema.network),
+            partial(self.trainer.loss, self.trainer.ema.network),
             items,
             seed=self.workspace.seed,
             batch=self.settings.batch,
@@ -189,7 +204,7 @@ class TrainingRun:
 
     def _begin_tracking(self) -> None:
         experiment = self.workspace.experiment
-        if experiment.run.trackers:
+        if experiment.run.trackers and self.tracked:
             tables = tomli.loads((self.workspace.folder / "experiment.toml").read_text(encoding="utf-8"))
             begin_tracking(self.workspace.accelerator, experiment.experiment.name, tables, self.trainer.done)
 
@@ -206,8 +221,8 @@ class TrainingRun:
             best = read(self.checkpoints / "best")
             network.load_state_dict(best.tensors["ema"])
             facts |= {**best.manifest, "chosen_by": "validation loss"}
-        self.workspace.save_weights(network, facts)
-        loss_curve(self.workspace.folder / "loss.png", self.records)
+        self.workspace.save_weights(network, facts, self.folder)
+        loss_curve(self.folder / "loss.png", self.records)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

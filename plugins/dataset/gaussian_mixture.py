@@ -13,7 +13,7 @@ from ..mixture_options import check, mixture
 @final
 @attrs.frozen(kw_only=True)
 class GaussianMixtureData(Dataset):
-    """Points of a Gaussian mixture; the items carry the mixture as their ``law``."""
+    """Points of a Gaussian mixture; the items carry the mixture as their ``law``, and their components as labels."""
 
     name = "gaussian_mixture"
 
@@ -30,5 +30,7 @@ class GaussianMixtureData(Dataset):
         law = mixture(self.weights, self.means, self.covariances)
         first = 0 if split == "train" else self.count
         noise = SeededNoise(self.seed, range(first, first + self.count), "data")
-        x = law.sample(noise.uniform((self.count,)), noise.normal((self.count, law.dimension)))
-        return TensorItems(DataSpec(shape=(law.dimension,)), {"x": x.float()}, law)
+        uniform = noise.uniform((self.count,))
+        x = law.sample(uniform, noise.normal((self.count, law.dimension)))
+        spec = DataSpec(shape=(law.dimension,), classes=len(self.weights))
+        return TensorItems(spec, {"x": x.float()}, law, law.components(uniform))

@@ -11,6 +11,7 @@ import attrs
 from torch import nn
 
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
+from scoresde.core.classes import classes_of
 
 from .blocks import Style
 from .embedding import POSITIONS, PositionalEmbedding
@@ -36,6 +37,7 @@ class DDPMpp(ScoreModel):
     predicts: Prediction = option("noise", help="what the output is")
     time_coordinate: TimeCoordinate = option("999t", help="what the network is told of time")
     input_scaling: bool = option(False, help="whether the network reads x / sqrt(alpha^2 + sigma^2)")
+    labels: bool = option(False, help="whether the network is told the class of an item, or that it has none")
 
     waves: tuple[int, ...] = option(
         (), help="exponents n of further input channels sin and cos(2^n pi x), for data with fine levels (Kingma et al., 2021)"
@@ -54,10 +56,15 @@ class DDPMpp(ScoreModel):
             attention=self.attention,
             style=Style(dropout=self.dropout),
         )
-        return UNet(plan, spec.shape, PositionalEmbedding(self.channels, POSITIONS[self.time_coordinate]), waves=self.waves)
+        features, classes = PositionalEmbedding(self.channels, POSITIONS[self.time_coordinate]), classes_of(spec) if self.labels else None
+        return UNet(plan, spec.shape, features, waves=self.waves, classes=classes)
+
+    @property
+    def reads_labels(self) -> bool:
+        return self.labels
 
     def published_names(self, network: nn.Module) -> Mapping[str, Sequence[str]]:
-        return published_names(network)
+        return {} if self.labels else published_names(network)
 
     def prediction(self, sde: SDE) -> Prediction:
         return self.predicts

@@ -14,13 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
-from scoresde.core import TimeCoordinate
+from scoresde.core import NO_CLASS, TimeCoordinate
 
 from .layers import linear
 
 # Positions are made for numbers up to about a thousand, as 999 t is: what one unit of each coordinate counts. 50 log SNR and
 # 100 log sigma differ in sign only where alpha = 1.
 POSITIONS: Mapping[TimeCoordinate, float] = {"t": 999.0, "999t": 1.0, "level": 1.0, "sigma": 100.0, "log_sigma": 100.0, "log_snr": 50.0}
+
+
+_SPREAD = 0.1  # of the first vectors of classes, about a tenth of what they are added to
 
 
 class PositionalEmbedding(nn.Module):
@@ -65,16 +68,42 @@ class Waves(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """a(W_2 a(W_1 f(c))), with the activation a, of a time coordinate c (B,) with its features f: the e that blocks read, (B, outputs)."""
+    """a(W_2 a(W_1 f(c))), with the activation a, of a time coordinate c (B,) with its features f: the e that blocks read, (B, outputs).
 
-    def __init__(self, features: nn.Module, inputs: int, outputs: int, act: Callable[[Tensor], Tensor] = silu) -> None:
+    Where there are ``classes``, it is a(W_2 a(W_1 f(c)) + v_y), with a vector v_y for each class y and one more for none.
+    """
+
+    def __init__(
+        self, features: nn.Module, inputs: int, outputs: int, act: Callable[[Tensor], Tensor] = silu, classes: int | None = None
+    ) -> None:
         super().__init__()
         self.features = features
         self.inner, self.outer = linear(inputs, outputs), linear(outputs, outputs)
         self.act = act
+        self.classes = None if classes is None else ClassEmbedding(classes, outputs)
 
-    def forward(self, coordinate: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.act(self.outer(self.act(self.inner(self.features(coordinate).to(dtype)))))
+    def forward(self, coordinate: Tensor, dtype: torch.dtype, label: Tensor | None = None) -> Tensor:
+        if label is not None and self.classes is None:
+            raise TypeError("the network reads no labels: it was built without classes")
+        e: Tensor = self.outer(self.act(self.inner(self.features(coordinate).to(dtype))))
+        return self.act(e if self.classes is None else e + self.classes(label, len(e)).to(e.dtype))
+
+
+class ClassEmbedding(nn.Module):
+    """v_y of each class y (B,), 0, ..., K - 1, or -1 for none: (B, outputs). Without labels, none for all (Ho & Salimans, 2022).
+
+    Raises IndexError for what is no class.
+    """
+
+    def __init__(self, classes: int, outputs: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(classes + 1, outputs)
+        nn.init.normal_(self.vectors.weight, std=_SPREAD)
+
+    def forward(self, label: Tensor | None, count: int) -> Tensor:
+        if label is None:
+            label = torch.full((count,), NO_CLASS, device=self.vectors.weight.device)
+        return self.vectors(label + 1)  # type: ignore[no-any-return]
 
 
 def _float(coordinate: Tensor) -> Tensor:

@@ -46,10 +46,15 @@ class GaussianMixture(ScoreModel):
     def _is_given(self) -> bool:
         return bool(self.weights or self.means or self.covariances)
 
+    @property
+    def reads_labels(self) -> bool:
+        """The components of the data's own law are their classes."""
+        return not self._is_given and self.components is None
+
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
         if not isinstance(sde, LinearSDE):
             raise ValueError(f"gaussian_mixture needs a LinearSDE; {type(sde).__name__} is not one")
-        network = MixtureScore(sde, self.components or 1, spec.dimension)
+        network = MixtureScore(sde, self.components or 1, spec.dimension, reads_labels=self.reads_labels)
         if self._is_given:
             if len(self.means[0]) != spec.dimension:
                 raise ValueError(
@@ -96,13 +101,14 @@ class GaussianMixture(ScoreModel):
 
 class MixtureScore(nn.Module):
     """forward(x (B, *shape), t, a float or (B,)) -> grad log p_t(x) (B, *shape), computed in float64; nan until a mixture is assigned.
+    With ``reads_labels`` and given ``label`` (B,) it is that of the component, or of the mixture for -1.
 
     The buffers are those of a ``Mixture``, its eigendecompositions included, so that a restored network is the same to the last bit.
     """
 
-    def __init__(self, sde: LinearSDE, components: int, dimension: int) -> None:
+    def __init__(self, sde: LinearSDE, components: int, dimension: int, *, reads_labels: bool = False) -> None:
         super().__init__()
-        self.sde = sde
+        self.sde, self.reads_labels = sde, reads_labels
         square = (components, dimension, dimension)
         shapes = {"weights": square[:1], "means": square[:2], "covariances": square, "variances": square[:2], "bases": square}
         for name, shape in shapes.items():
@@ -120,8 +126,10 @@ class MixtureScore(nn.Module):
             setattr(law, name, value.double())
         return law
 
-    def forward(self, x: Tensor, t: Scalar) -> Tensor:
-        return self.law().score(x.flatten(1), self.sde.alpha(t), self.sde.sigma(t)).reshape(x.shape)
+    def forward(self, x: Tensor, t: Scalar, label: Tensor | None = None) -> Tensor:
+        if label is not None and not self.reads_labels:
+            raise TypeError("the mixture reads no labels: its components are not the data's classes")
+        return self.law().score(x.flatten(1), self.sde.alpha(t), self.sde.sigma(t), label).reshape(x.shape)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """The number of components may differ from that at building: the law of the data is not known there."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate, option
+from scoresde.core.classes import classes_of
 
 from .embedding import POSITIONS, PositionalEmbedding, TimeEmbedding
 from .layers import linear
@@ -31,9 +32,14 @@ class MLP(ScoreModel):
     predicts: Prediction = option("noise", help="what the output is")
     time_coordinate: TimeCoordinate = option("999t", help="what the network is told of time")
     input_scaling: bool = option(False, help="whether the network reads x / sqrt(alpha^2 + sigma^2)")
+    labels: bool = option(False, help="whether the network is told the class of an item, or that it has none")
 
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
-        return MLPNetwork(self, spec.dimension)
+        return MLPNetwork(self, spec.dimension, classes_of(spec) if self.labels else None)
+
+    @property
+    def reads_labels(self) -> bool:
+        return self.labels
 
     def prediction(self, sde: SDE) -> Prediction:
         return self.predicts
@@ -46,19 +52,19 @@ class MLP(ScoreModel):
 
 
 class MLPNetwork(nn.Module):
-    """forward(x (B, *shape), time (B,)) -> (B, *shape)."""
+    """forward(x (B, *shape), time (B,)) -> (B, *shape); with ``classes`` it takes a ``label`` (B,) too."""
 
-    def __init__(self, options: MLP, dimension: int) -> None:
+    def __init__(self, options: MLP, dimension: int, classes: int | None = None) -> None:
         super().__init__()
         width = options.width
         features = PositionalEmbedding(width, POSITIONS[options.time_coordinate])
-        self.embed = TimeEmbedding(features, features.width, width)
+        self.embed = TimeEmbedding(features, features.width, width, classes=classes)
         self.inlet = linear(dimension, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(options.depth))
         self.outlet = linear(width, dimension, 0.0)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        embedding = self.embed(time, x.dtype)
+    def forward(self, x: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
+        embedding = self.embed(time, x.dtype, label)
         h = self.inlet(x.flatten(1))
         for block in self.blocks:
             h = block(h, embedding)

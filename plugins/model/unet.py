@@ -61,7 +61,7 @@ class Ascent(nn.Module):
 
 
 class UNet(nn.Module):
-    """forward(x (B, *shape), time (B,)) -> (B, *shape).
+    """forward(x (B, *shape), time (B,)) -> (B, *shape); with ``classes`` it takes a ``label`` (B,) too.
 
     The network reads ``scale x + shift`` for ``affine`` = (scale, shift), beside it the ``Waves`` of the exponents ``waves``; its output is
     divided by ``sigma(time)`` where one is given.
@@ -75,14 +75,15 @@ class UNet(nn.Module):
         affine: tuple[float, float] | None = None,
         sigma: Callable[[Tensor], Tensor] | None = None,
         waves: Sequence[int] = (),
+        classes: int | None = None,
     ) -> None:
         super().__init__()
         self.conditional, self.affine, self.sigma = plan.conditional, affine, sigma
-        embed = partial(TimeEmbedding, features, features.width, plan.embedding, plan.style.act)
+        embed = partial(TimeEmbedding, features, features.width, plan.embedding, plan.style.act, classes)
         self.embed = embed() if plan.conditional else features
         self.waves = Waves(waves) if waves else None
         self.inlet = conv3x3(shape[0] * (1 + 2 * len(waves)), plan.channels)
-        self.down, states = _way_down(plan, shape)
+        self.down, states = way_down(plan, shape)
         bottom = states[-1]
         self.middle = nn.ModuleList([plan.block(bottom, bottom, attention=True), plan.block(bottom, bottom)])
         self.up = _way_up(plan, shape, states)
@@ -91,8 +92,8 @@ class UNet(nn.Module):
         # Convolutions answer in the format of their weights: on CPUs and in half precision this one is the fastest.
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        embedding = self.embed(time, x.dtype) if self.conditional else None
+    def forward(self, x: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
+        embedding = self.embed(time, x.dtype, label) if self.conditional else None
         picture = x if self.affine is None else x * self.affine[0] + self.affine[1]
         h = self._enter(picture)
         states = [h]
@@ -121,7 +122,7 @@ def _stages(plan: Plan, height: int) -> list[tuple[int, bool]]:
     return [(plan.channels * factor, height >> level in plan.attention) for level, factor in enumerate(plan.multipliers)]
 
 
-def _way_down(plan: Plan, shape: tuple[int, ...]) -> tuple[nn.ModuleList, list[int]]:
+def way_down(plan: Plan, shape: tuple[int, ...]) -> tuple[nn.ModuleList, list[int]]:
     """The way down, and the widths of all its states, the inlet's first."""
     down, states, pyramid = nn.ModuleList(), [plan.channels], shape[0]
     stages = _stages(plan, shape[1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from scoresde.core import DataSpec, TensorItems
+from scoresde.core import NO_CLASS, DataSpec, TensorItems
 from scoresde.core.batches import Batches, CollatedItems, source_of
 from scoresde.core.noise import SeededNoise, permutation
 
@@ -127,6 +127,47 @@ def test_without_a_flip_the_stream_begins_with_the_dequantisation() -> None:
     exact = LEVELS.spec.quantise(Batches(LEVELS, 4, seed=3, dequantise=False)(2)[0]["x"])
     assert torch.equal(batch["x"], LEVELS.spec.scale(exact, noise))
     assert torch.equal(after.normal((4, 3)), noise.normal((4, 3)))
+
+
+def test_hidden_labels_depend_on_seed_and_position_alone() -> None:
+    """And nothing else of a batch does: without a share of labels to hide nothing more is drawn."""
+
+    def at(step: int, size: int = 8, rank: int = 0, world: int = 1, share: float = 0.4) -> torch.Tensor:
+        batch, _ = Batches(PLAIN, size, seed=3, label_dropout=share, rank=rank, world=world)(step)
+        return batch["label"]
+
+    late = at(3)
+    assert torch.equal(torch.cat([at(3, rank=rank, world=4) for rank in range(4)]), late)
+    assert torch.equal(torch.cat([at(step, size=4) for step in (6, 7)]), late)
+    labels = torch.cat([at(step) for step in range(250)])
+    whole = torch.cat([at(step, share=0.0) for step in range(250)])
+    assert torch.equal(labels[labels >= 0], whole[labels >= 0])
+    assert set(labels[labels != whole].tolist()) == {NO_CLASS}
+    assert abs(float((labels < 0).double().mean()) - 0.4) < 4 * (0.24 / 2000) ** 0.5
+    (batch, noise), (plain, _) = Batches(PLAIN, 8, seed=3)(3), Batches(PLAIN, 8, seed=3, label_dropout=0.4)(3)
+    assert torch.equal(batch["x"], plain["x"])
+    toss = SeededNoise(3, range(24, 32), "training").uniform((8,)) < 0.4
+    assert torch.equal(plain["label"], torch.where(toss, NO_CLASS, batch["label"]))
+    assert torch.equal(noise.uniform((8,)) < 0.4, toss)
+
+
+def test_every_source_gives_labels_where_they_are_asked_for() -> None:
+    x, y = torch.arange(20.0).reshape(10, 2), torch.arange(10)
+    pairs, order = TensorDataset(x, y), permutation(5, 0, 10)
+    assert source_of(pairs, 5, 5, "cpu", labels=True)(0)[0]["label"].tolist() == order[:5].tolist()
+    items = TensorItems(DataSpec(shape=(2,), classes=10), {"x": x}, labels=y)
+    assert source_of(items, 5, 5, "cpu", labels=True)(0)[0]["label"].tolist() == order[:5].tolist()
+    assert "label" not in source_of(items, 5, 5, "cpu")(0)[0]
+    loader = source_of(DataLoader(pairs, batch_size=4), 4, 5, "cpu", labels=True, label_dropout=0.5)
+    hidden = [SeededNoise(5, range(4 * step, 4 * step + 4), "training").uniform((4,)) < 0.5 for step in range(2)]
+    expected = [torch.where(toss, NO_CLASS, y[4 * step : 4 * step + 4]) for step, toss in enumerate(hidden)]
+    assert all(torch.equal(loader(step)[0]["label"], labels) for step, labels in enumerate(expected))
+    with pytest.raises(ValueError, match=r"^labels are asked for, and the data have none: give Items with labels, pairs, or dicts"):
+        source_of(TensorDataset(x), 5, 0, "cpu", labels=True)
+    with pytest.raises(ValueError, match=r"^the data have no labels$"):
+        source_of(x, 5, 0, "cpu", labels=True)
+    with pytest.raises(ValueError, match=r"^label_dropout = 0\.1 hides labels, and the batches have none$"):
+        source_of(x, 5, 0, "cpu", label_dropout=0.1)(0)
 
 
 def test_a_flip_of_what_is_no_picture_is_refused() -> None:

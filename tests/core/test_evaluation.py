@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from scoresde.core import DataSpec, TensorItems
-from scoresde.core.evaluation import classifier_agreement
+from scoresde.core.evaluation import class_accuracy, classifier_agreement
 
 SPEC = DataSpec(shape=(1, 8, 8), range=(-1.0, 1.0), levels=17, classes=10)
 
@@ -113,3 +113,23 @@ def test_data_without_labels_or_classes_are_refused(digits: tuple[TensorItems, T
     one = TensorItems(SPEC, {"x": train.tensors["x"][:5]}, labels=torch.zeros(5, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"^the classifier figures need data with at least two classes: these have one$"):
         classifier_agreement(images(test), one, test, seed=0)
+
+
+def test_the_accuracy_of_each_class(digits: tuple[TensorItems, TensorItems]) -> None:
+    """Held-out digits as samples have the accuracy that the classifier has; asked for other classes they have none, or little."""
+    train, test = digits
+    found = by_name(class_accuracy(images(test), test.labels, train, test, seed=3))
+    assert list(found) == ["class_accuracy", *(f"class_accuracy_{label}" for label in range(10))]
+    whole = found["class_accuracy"]
+    assert whole["value"] == whole["protocol"]["accuracy_heldout"] > 0.95
+    counts = torch.bincount(test.labels).tolist()
+    each = [found[f"class_accuracy_{label}"] for label in range(10)]
+    assert [figure["protocol"]["n"] for figure in each] == counts
+    assert sum(figure["value"] * count for figure, count in zip(each, counts, strict=True)) / len(test) == pytest.approx(whole["value"])
+    wrong = by_name(class_accuracy(images(test), (test.labels + 1) % 10, train, test, seed=3))
+    assert wrong["class_accuracy"]["value"] < 0.05
+
+
+def test_a_single_class_has_no_accuracy() -> None:
+    items = TensorItems(SPEC, {"x": torch.zeros(4, 1, 8, 8).long()}, labels=torch.zeros(4).long())
+    assert class_accuracy(images(items), items.labels, items, items, seed=0) == []

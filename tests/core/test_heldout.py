@@ -1,9 +1,12 @@
 """The held-out objective, against the loss of the exact score of Gaussian data."""
 
+from functools import partial
+
 import torch
 
 from scoresde.core import DataSpec, TensorItems
 from scoresde.core.heldout import heldout_losses
+from scoresde.core.losses import score_loss
 from scoresde.core.testing import BatchNoise, Gaussian
 from scoresde.plugins.objective.smld import SMLD
 from scoresde.plugins.sde.ve import VE
@@ -18,7 +21,7 @@ def losses(count: int, **options) -> torch.Tensor:
     sde = VE(sigma_min=0.1, sigma_max=1.0, levels=4)
     score = Gaussian(torch.zeros(3, dtype=torch.float64), 0.5).score(sde)
     defaults = {"seed": 0, "batch": 64, "dequantise": False, "draws": 2}
-    return heldout_losses(SMLD(), score, items(count), **{**defaults, **options})
+    return heldout_losses(partial(score_loss, SMLD(), score), items(count), **{**defaults, **options})
 
 
 def test_mean_is_the_expected_loss() -> None:

@@ -17,6 +17,7 @@ from scoresde.core.batches import source_of
 from scoresde.core.dropout import Dropout
 from scoresde.core.errors import NonFiniteError
 from scoresde.core.experiment import Training
+from scoresde.core.losses import ScoreLoss
 from scoresde.core.noise import stream_seed
 from scoresde.core.training import Trainer, train_steps
 from scoresde.plugins import VP, ScoreMatching
@@ -69,7 +70,8 @@ class Poisoned(Objective):
 
 def trainer(network: nn.Module, **settings: Any) -> Trainer:
     table = Training(**{"steps": 20, "batch": 4, "objective": ScoreMatching(), **settings})
-    return Trainer(network, lambda module: Score(VP(), module, "noise", "t"), table, Accelerator(cpu=True), SEED)
+    loss = ScoreLoss(table.objective, lambda module: Score(VP(), module, "noise", "t"))
+    return Trainer(network, loss, table, Accelerator(cpu=True), SEED)
 
 
 def run(made: Trainer, steps: int) -> list[float]:

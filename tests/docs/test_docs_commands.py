@@ -23,6 +23,7 @@ SMALL = {
     "my-digits.toml": _DIGITS,
     "moons": (*_TRAINED, *_ROUGH),
     "mixture-2d": ("sampling.count=50", "sampling.steps=10", "run.chunk=50", *_ROUGH),
+    "mixture-2d-classes": ("sampling.count=50", "sampling.steps=10", "run.chunk=50", "classifier.steps=2", "conditioning.count=6", *_ROUGH),
     "rings.toml": _TRAINED,
     "series.toml": _TRAINED,
     "series-exact.toml": ("sampling.count=4", "sampling.steps=5", "run.chunk=4", "data.count=50", *_ROUGH),
@@ -72,7 +73,7 @@ def test_the_commands_of_a_page_work_in_their_order(page: str, folder: Path) -> 
         assert (result.exit_code, result.stderr if result.exit_code else "") == (0, ""), words
 
 
-@pytest.mark.parametrize("page", ["start.md", "plugins.md", "write/index.md"])
+@pytest.mark.parametrize("page", ["start.md", "classes.md", "plugins.md", "write/index.md"])
 def test_its_python_runs_as_it_is(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(folder)
     listings = [block[3] for block in _BLOCK.finditer((DOCS / page).read_text("utf-8")) if block[1] == "python"]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from scoresde.core import KINDS, Condition, Interval, Reverse, Score, SeededNoise, sample, train
-from scoresde.core.testing import BatchNoise, Gaussian, Law, conform, mixture_problem, mixture_score
+from scoresde.core import KINDS, Condition, DataSpec, Interval, Reverse, Score, SeededNoise, TensorItems, sample, train, train_classifier
+from scoresde.core.testing import BatchNoise, Gaussian, Law, conform, mixture_classifier, mixture_problem, mixture_score
 from scoresde.plugins import DDIM, VE, VP, AnnealedLangevin, DPMpp2M, EulerMaruyama, Heun, LogSNR, ReverseDiffusion, ScoreMatching
 from scoresde.registry import Registry
 
@@ -102,6 +102,23 @@ def test_model_learns_the_exact_score(listed: Any) -> None:
         torch.manual_seed(0)
         fresh = loss(model.score(sde, model.build(sde, items.spec)))
     assert 0 < loss(model.score(sde, trained)) - least < 0.1 * (fresh - least)
+
+
+def test_classifier_learns_the_exact_one(listed: Any) -> None:
+    """Of isotropic classes; the responsibilities of held-out points at every noise level, after some hundred steps."""
+    sde, classifier, noise = VP(), listed("classifier")(), SeededNoise(0, range(4000), "data")
+    law = mixture_problem(2, 3, "isotropic")
+    uniform = noise.uniform((4000,))
+    x = law.sample(uniform, noise.normal((4000, 2))).float()
+    items = TensorItems(DataSpec(shape=(2,), classes=3), {"x": x}, law, law.components(uniform))
+    facts = {"time": classifier.time(sde), "scale_input": classifier.scales_input(sde)}
+    trained = train_classifier(classifier.build(sde, items.spec), sde, items, steps=600, batch=256, learning_rate=2e-2, ema=0.98, **facts)
+    logits, exact = classifier.logits(sde, trained), mixture_classifier(sde, law)
+    for t in (0.05, 0.3, 0.6):
+        noised = sde.alpha(t) * x[:500] + sde.sigma(t) * BatchNoise(1).normal((500, 2))
+        with torch.no_grad():
+            off = (logits(noised, t).softmax(1) - exact(noised, t).softmax(1)).abs().amax(1)
+        assert float(off.mean()) < 0.05
 
 
 @pytest.mark.parametrize(("inner", "order"), [(EulerMaruyama(probability_flow=True), 2), (Heun(), 3)], ids=["euler", "heun"])

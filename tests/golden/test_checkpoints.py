@@ -14,6 +14,7 @@ from scoresde.core import DataSpec
 from scoresde.core.cli import main
 from scoresde.core.experiment import Training
 from scoresde.core.importing import read_published, translate
+from scoresde.core.losses import ScoreLoss
 from scoresde.core.testing import ReplayNoise
 from scoresde.core.training import Trainer
 from scoresde.plugins.model.ncsnpp import NCSNpp
@@ -91,14 +92,20 @@ def trainer_of(case) -> Trainer:
         objective=ScoreMatching(likelihood_weighting=params["likelihood_weighting"], reduce="mean" if params["reduce_mean"] else "sum"),
     )
     sde = case.sde()
-    return Trainer(network.to(case.dtype), lambda net: model.score(sde, net), settings, Accelerator(cpu=True), 0)
+    loss = ScoreLoss(settings.objective, lambda net: model.score(sde, net))
+    return Trainer(network.to(case.dtype), loss, settings, Accelerator(cpu=True), 0)
 
 
 def test_training_steps(case) -> None:
     """The recorded steps, repeated: losses, learning rates, gradient norms, and the weights at the end."""
     trainer, norms, losses, rates = trainer_of(case), [], [], []
     clip = trainer.accelerator.clip_grad_norm_
-    trainer.accelerator.clip_grad_norm_ = lambda parameters, bound: norms.append(clip(parameters, bound))
+
+    def clipped(parameters, bound):
+        norms.append(clip(parameters, bound))
+        return norms[-1]
+
+    trainer.accelerator.clip_grad_norm_ = clipped
     for k in range(case.params["steps"]):
         rates.append(trainer.learning_rate(k))
         noise = ReplayNoise([case["u"][k], case["z"][k]])
@@ -109,8 +116,7 @@ def test_training_steps(case) -> None:
     assert np.allclose(rates, case.tensors["lrs"].numpy(), rtol=1e-12, atol=0)
     with torch.no_grad():
         noise = ReplayNoise([case["u"][-1], case["z"][-1]])
-        score = trainer.score_of(trainer.ema.network)
-        case.check("eval_loss", trainer.settings.objective.loss(score, case["batches"][-1], noise).mean())
+        case.check("eval_loss", trainer.loss(trainer.ema.network, {"x": case["batches"][-1]}, noise).mean())
     check_weights(case, trainer)
     case.unchecked -= {"lrs", "output_raw", "output_ema"}
 

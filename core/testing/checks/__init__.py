@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from ..conformance import Check
-from . import conditioner, corrector, dataset, extractor, grid, likelihood, model, objective, operator, predictor, sampler, sde
+from . import classifier, conditioner, corrector, dataset, extractor, grid, likelihood, model, objective, operator, predictor, sampler, sde
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
     "sde": sde.CHECKS,
     "model": model.CHECKS,
+    "classifier": classifier.CHECKS,
     "predictor": predictor.CHECKS,
     "corrector": corrector.CHECKS,
     "sampler": sampler.CHECKS,

@@ -1,31 +1,34 @@
-"""Networks of the model under test: built, fitted and made noisy the same way each time, and the shapes of items that they accept."""
+"""Networks of the model or classifier under test: built, fitted and made noisy the same way each time, and the shapes of items that they
+accept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ...data import DataSpec, TensorItems
-from ...interfaces import ScoreModel
-from ...scalars import broadcast
-from ...score import Score
+from ...interfaces import Classifier, ScoreModel
+from ...scalars import Scalar, broadcast
 from ...sde import SDE
 from ..conformance import Subject
 from ..problems import mixture_problem
 from .component import SHAPES
 from .problems import draws
 
+Networked: TypeAlias = ScoreModel | Classifier
+
 ITEMS = 64
+CLASSES = 2  # the modes of the items
 _ELSE: tuple[tuple[int, ...], ...] = (*((count,) for count in range(1, 17)), (1, 8, 8), (1, 16, 16), (3, 16, 16), (3, 32, 32), (3, 64, 64))
 _SPREAD = 0.1
 
 
 class Built(NamedTuple):
-    """A model's network for items of one shape under one SDE."""
+    """The network of a model, or of a classifier, for items of one shape under one SDE."""
 
-    model: ScoreModel
+    model: Networked
     sde: SDE
     shape: tuple[int, ...]
     network: nn.Module
@@ -39,12 +42,22 @@ class Built(NamedTuple):
         return {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
 
     @property
-    def score(self) -> Score:
-        return self.model.score(self.sde, self.network)
+    def trainable(self) -> bool:
+        return not isinstance(self.model, ScoreModel) or self.model.trainable
+
+    @property
+    def gives(self) -> str:
+        """What its output is."""
+        return "score" if isinstance(self.model, ScoreModel) else "logits"
+
+    @property
+    def output(self) -> Callable[[Tensor, Scalar], Tensor]:
+        """The score, or the logits, at (x (B, *), t)."""
+        return self.model.score(self.sde, self.network) if isinstance(self.model, ScoreModel) else self.model.logits(self.sde, self.network)
 
 
-def model(subject: Subject) -> ScoreModel:
-    assert isinstance(subject.component, ScoreModel)
+def model(subject: Subject) -> Networked:
+    assert isinstance(subject.component, (ScoreModel, Classifier))
     return subject.component
 
 
@@ -52,15 +65,20 @@ def model(subject: Subject) -> ScoreModel:
 def items(shape: tuple[int, ...]) -> TensorItems:
     """Items of a mixture, with their law; never changed."""
     law = mixture_problem(torch.Size(shape).numel(), 2)
-    return TensorItems(DataSpec(shape=shape), {"x": draws(law, shape, ITEMS).float()}, law)
+    return TensorItems(spec(shape), {"x": draws(law, shape, ITEMS).float()}, law)
 
 
-def build(made: ScoreModel, sde: SDE, shape: tuple[int, ...], seed: int = 0) -> Built:
+def spec(shape: tuple[int, ...]) -> DataSpec:
+    return DataSpec(shape=shape, classes=CLASSES)
+
+
+def build(made: Networked, sde: SDE, shape: tuple[int, ...], seed: int = 0) -> Built:
     """The network in evaluation mode, fitted as before training; every parameter moved, since those that begin at 0 hide others."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = made.build(sde, DataSpec(shape=shape)).eval()
-        made.fit(network, items(shape))
+        network = made.build(sde, spec(shape)).eval()
+        if isinstance(made, ScoreModel):
+            made.fit(network, items(shape))
         built = Built(made, sde, shape, network)
         with torch.no_grad():
             for parameter in built.learnt.values():
@@ -84,11 +102,11 @@ def accepted_shapes(subject: Subject, sde: SDE) -> Iterator[tuple[int, ...]]:
     assert found, f"it refuses all of {len(SHAPES) + len(_ELSE)} shapes of items ({sde.name}), the last because {said}"
 
 
-def refusal(made: ScoreModel, sde: SDE, shape: tuple[int, ...]) -> str | None:
+def refusal(made: Networked, sde: SDE, shape: tuple[int, ...]) -> str | None:
     """What the model says of items that it refuses."""
     with torch.random.fork_rng(devices=[]):
         try:
-            made.build(sde, DataSpec(shape=shape))
+            made.build(sde, spec(shape))
         except ValueError as error:
             return str(error)
     return None

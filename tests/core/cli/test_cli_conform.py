@@ -182,8 +182,8 @@ def test_fewer_checks_than_there_are_is_a_failure(scoresde: Command) -> None:
         ),
         (
             ("sdx", "vp"),
-            'unknown sdx "vp". "vp" is a sde. There is nothing of kind sdx; kinds: conditioner, corrector, dataset, extractor, grid,'
-            " likelihood, model, objective, operator, predictor, sampler, sde",
+            'unknown sdx "vp". "vp" is a sde. There is nothing of kind sdx; kinds: classifier, conditioner, corrector, dataset, extractor,'
+            " grid, likelihood, model, objective, operator, predictor, sampler, sde",
         ),
         (
             ("sde", "vp", "--set", "beta_mx=15"),

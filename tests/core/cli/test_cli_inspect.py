@@ -97,7 +97,9 @@ def test_describe_gives_text_options_and_owner(scoresde: Command) -> None:
     assert 'predictor "drift" of my_sampler.py' in scoresde("describe", "predictor", "drift", "--plugin", "my_sampler.py").stdout
 
 
-@pytest.mark.parametrize("kind", ["sde", "predictor", "corrector", "model", "dataset", "likelihood", "objective", "conditioner", "grid"])
+@pytest.mark.parametrize(
+    "kind", ["classifier", "sde", "predictor", "corrector", "model", "dataset", "likelihood", "objective", "conditioner", "grid"]
+)
 def test_every_built_in_component_can_be_described(scoresde: Command, kind: str) -> None:
     components = json.loads(scoresde("plugins", "--json", "--no-plugins").stdout)[0]["components"]
     names = [component["name"] for component in components if component["kind"] == kind]
@@ -153,5 +155,5 @@ def test_a_table_is_described(scoresde: Command) -> None:
     assert refused.exit_code == 2
     assert refused.stderr == (
         'no table "trainig" with settings. Did you mean training?'
-        " There are: experiment, plugins, training, sampling, likelihood, conditioning, evaluation, run\n"
+        " There are: experiment, plugins, training, classifier, sampling, likelihood, conditioning, evaluation, run\n"
     )

@@ -29,6 +29,7 @@ RULES = "E,F,W,I,UP,B,C4,SIM,PT,N"
 SMALL = {
     "data": ("count=50",),
     "training": ("steps=2", "batch=8"),
+    "classifier": ("steps=2", "batch=8"),
     "sampling": ("count=8", "steps=4"),
     "likelihood": ("count=4", "steps=4"),
     "conditioning": ("count=3",),
@@ -108,7 +109,7 @@ def test_an_installed_package_is_listed_and_its_example_runs(scoresde: Command, 
     result = scoresde("run", str(example), "--quiet", "--out", "small", *_small(example))
     assert (result.exit_code, result.stderr) == (0, "")
     assert f'use = "my-{kind}:{name}"\n' in Path("small/experiment.toml").read_text("utf-8")
-    stages = {"data": "train", "sampling": "sample", "conditioning": "condition", "likelihood": "likelihood"}
+    stages = {"data": "train", "classifier": "classifier", "sampling": "sample", "conditioning": "condition", "likelihood": "likelihood"}
     assert all(RunFolder(Path("small")).done(stages[table]) for table in stages.keys() & _tables(example).keys())
 
 
@@ -212,7 +213,7 @@ def test_a_name_that_the_template_uses_itself_makes_a_component_all_the_same(sco
         (
             "mine",
             "predicter",
-            'unknown kind "predicter". Did you mean predictor? Kinds: conditioner, corrector, dataset, extractor, grid,'
+            'unknown kind "predicter". Did you mean predictor? Kinds: classifier, conditioner, corrector, dataset, extractor, grid,'
             " likelihood, model, objective, operator, predictor, sampler, sde",
         ),
     ],

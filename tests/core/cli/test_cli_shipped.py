@@ -19,14 +19,18 @@ FEW = ("sampling.count=3", "sampling.steps=2", "run.chunk=4")
 LOOSE = ("likelihood.count=2", "likelihood.rtol=0.5", "likelihood.atol=0.5")
 PLANE = ("sampling.count=40", "sampling.steps=4", "likelihood.count=4", "likelihood.rtol=0.3", "likelihood.atol=0.3", "run.chunk=1024")
 
+LEARNT = ("classifier.steps=2", "classifier.batch=8", "classifier.checkpoint_every=1")
 DIGITS = (*TRAINING, *NETWORK, *FEW, *LOOSE, "conditioning.count=2")
 SMALL = {
     "digits": DIGITS,
+    "digits-classes": (*DIGITS, *LEARNT, "classifier.channels=8", "conditioning.count=3"),
+    "digits-classifier-free": (*DIGITS, "conditioning.count=3"),
     "digits-ve": (*DIGITS, "evaluation.classifier=false"),
     "digits-sub-vp": (*DIGITS, "evaluation.classifier=false"),
     "digits-super-resolution": (*DIGITS, "conditioning.completions=2", "evaluation.classifier=false"),
     "mixture-2d": (*PLANE, "data.count=100"),
     "mixture-2d-observed": (*PLANE, "data.count=100", "conditioning.completions=20"),
+    "mixture-2d-classes": (*PLANE, *LEARNT, "data.count=100", "conditioning.count=6"),
     "mnist": (*DIGITS, "data.root=data", "training.validation=0.1"),
     "mnist-ncsn": (
         *(*TRAINING, "model.channels=4", "training.validation=0.1", "data.root=data"),
@@ -37,6 +41,9 @@ SMALL = {
 IMAGES = {"samples.png", "inpainting.png", "loss.png"}
 MADE = {
     **dict.fromkeys(("digits", "digits-ve", "digits-sub-vp", "mnist"), IMAGES),
+    "digits-classes": {"samples.png", "class_guidance.png", "loss.png"},
+    "digits-classifier-free": {"samples.png", "classifier_free.png", "loss.png"},
+    "mixture-2d-classes": {"samples.png", "class_guidance.png", "likelihood.png"},
     "mnist-ncsn": {*IMAGES, "neighbours.png"},
     "digits-super-resolution": {"samples.png", "mmps.png", "loss.png"},
     "mixture-2d": {"samples.png", "likelihood.png"},
@@ -45,6 +52,8 @@ MADE = {
 }
 SAMPLED = ["evaluations_per_sample", "log_density_nats"]
 IN_BITS = ["evaluations_per_sample", "inpainting_psnr_db", "log_density_nats", "bits_per_dim"]
+NOISY = [f"accuracy_at_log_snr_{level:+d}" for level in range(8, -9, -2)]
+IN_CLASS = ["class_accuracy", *(f"class_accuracy_{label}" for label in range(3))]
 JUDGED = [
     *(*IN_BITS, "classifier_accuracy_heldout", "classifier_top_probability_samples", "class_balance_samples"),
     *("classifier_top_probability_heldout", "class_balance_heldout"),
@@ -55,6 +64,9 @@ FIGURES = {
         *("nearest_training_distance_samples", "nearest_training_distance_heldout", "heldout_loss"),
     ],
     "digits": JUDGED,
+    "digits-classes": [*NOISY, JUDGED[0], *IN_CLASS, *JUDGED[2:]],
+    "digits-classifier-free": [JUDGED[0], *IN_CLASS, *JUDGED[2:]],
+    "mixture-2d-classes": [*NOISY, SAMPLED[0], *IN_CLASS, SAMPLED[1]],
     "digits-ve": IN_BITS,
     "digits-sub-vp": IN_BITS,
     "digits-super-resolution": [
@@ -96,5 +108,5 @@ def test_a_shipped_experiment_runs(done: Command, name: str) -> None:
     assert all(np.isfinite(figure["value"]) for figure in found)
     assert [line.split(" = ")[0] for line in result.stdout.splitlines()[:-1]] == FIGURES[name]
     with np.load(folder / "samples.npz") as stored:
-        assert len(stored["x"]) == (3 if "conditioning.count=2" in SMALL[name] else 40)
+        assert len(stored["x"]) == (3 if "sampling.count=3" in SMALL[name] else 40)
         assert np.isfinite(stored["model_range"]).all()

@@ -141,7 +141,7 @@ def test_errors_point_to_the_override(based: str, refused: Refusals) -> None:
         "--set sde.beta_min=0: sde.beta_min = 0: must be > 0",
         '--set sde.beta_max=abc: sde.beta_max = "abc" is a string, expected a number',
         "--set smapling.count=1: [smapling]: unknown table. Did you mean sampling?"
-        " Valid: experiment, plugins, data, sde, model, training, sampling, likelihood, conditioning, evaluation, run",
+        " Valid: experiment, plugins, data, sde, model, training, classifier, sampling, likelihood, conditioning, evaluation, run",
     ]
 
 

@@ -15,10 +15,10 @@ Refusals = Callable[..., list[str]]
 Loads = Callable[..., Any]
 
 TRAINING = (
-    "steps, batch, accumulate, learning_rate, schedule, warmup, precision, clip, betas, weight_decay, skip_limit, ema, ema_ramp,"
-    " dequantise, flip, validation, validate_every, checkpoint_every, snapshot_every, log_every, keep, objective"
+    "steps, batch, accumulate, learning_rate, schedule, warmup, clip, betas, weight_decay, skip_limit, ema, ema_ramp, dequantise, flip,"
+    " validation, validate_every, checkpoint_every, snapshot_every, log_every, keep, precision, label_dropout, objective"
 )
-TABLES = "experiment, plugins, data, sde, model, training, sampling, likelihood, conditioning, evaluation, run"
+TABLES = "experiment, plugins, data, sde, model, training, classifier, sampling, likelihood, conditioning, evaluation, run"
 
 
 def test_a_smallest_experiment_has_the_defaults(base: str, loaded: Loads) -> None:

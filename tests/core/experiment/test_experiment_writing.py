@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from scoresde.core.experiment import (
+    ClassifierTable,
     Conditioning,
     Description,
     Evaluation,
@@ -186,5 +187,5 @@ def test_settings_in_words(registry: Registry) -> None:
 
 
 def test_every_setting_has_a_line_of_help() -> None:
-    for cls in (Identity, Plugins, Training, Sampling, LikelihoodTable, Conditioning, Evaluation, Run):
+    for cls in (Identity, Plugins, Training, ClassifierTable, Sampling, LikelihoodTable, Conditioning, Evaluation, Run):
         assert [row.name for row in describe(cls) if not row.help] == []

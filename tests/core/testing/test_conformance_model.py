@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from scoresde.core import DataSpec, LinearSDE, Score, ScoreModel
+from scoresde.core import LinearSDE, Score, ScoreModel
 from scoresde.core.testing import checks_of, conform, parametrize_with_checks
 from scoresde.core.testing.checks.component import checks_by
 from scoresde.plugins import DDPM, MLP, NCSN, DDPMpp, GaussianMixture, NCSNpp, NCSNv2
@@ -25,11 +25,13 @@ SQUARE = ((0.04, 0.01), (0.01, 0.09))
         MLP(width=16, depth=1, predicts="denoised", time_coordinate="level"),
         MLP(width=16, depth=1, predicts="velocity", time_coordinate="log_snr", input_scaling=True),
         MLP(width=16, depth=1, predicts="score", time_coordinate="log_sigma"),
+        MLP(width=16, depth=1, labels=True),
         GaussianMixture,
         GaussianMixture(components=2, covariance_type="diag"),
         GaussianMixture(weights=(1.0, 2.0), means=((-1.0, 0.0), (1.0, 0.5)), covariances=(SQUARE, SQUARE)),
         DDPMpp(channels=8, **U),
         DDPMpp(channels=8, waves=(1, 2), predicts="velocity", **U),
+        DDPMpp(channels=8, labels=True, **U),
         DDPM(channels=32, **U),
         DDPM(channels=32, predicts="score", time_coordinate="level", scale_by_sigma=True, **U),
         NCSNpp(channels=8, **U),
@@ -125,6 +127,18 @@ class Mean(Network):
         return super().forward(x - x.mean(0), time)
 
 
+class Told(Network):
+    """Reads a label, and takes 0 for no class."""
+
+    def __init__(self, dimension):
+        super().__init__(dimension)
+        self.vectors = nn.Embedding(4, dimension)
+
+    def forward(self, x, time, label=None):
+        label = torch.full((len(x),), 3) if label is None else label.clamp_min(0)
+        return super().forward(x, time) + self.vectors(label).reshape(x.shape)
+
+
 class TwiceTheScore(nn.Module):
     """Twice the score of N(0, 1/4), which is linear in x."""
 
@@ -149,7 +163,7 @@ def wordy(self, sde, spec):
 
 
 def pictures(self, sde, spec):
-    if spec != DataSpec(shape=(3, 8, 8)):
+    if spec.shape != (3, 8, 8):
         raise ValueError("pictures alone")
     return Mean(spec.dimension)
 
@@ -160,6 +174,10 @@ def other_score(self, sde, network):
 
 def other_names(self, network):
     return {"inner.weight": ("fc1.weight",)}
+
+
+def told(self):
+    return True
 
 
 EXACT = {"trainable": False, "prediction": lambda self, sde: "score", "time": lambda self, sde: None}
@@ -180,6 +198,9 @@ BITES = [
     ("truth", model(TwiceTheScore, build=twice, **EXACT), r"at t = 0.1 its output is the score of no law: ds/dt is off by 0\.\d+ of what"),
     ("state", model(Unregistered), r"a network with the same state_dict gives another score: off by \S+ of it"),
     ("state", model(Network, published_names=other_names), r"published_names and the parameters differ by 3 names, such as inner.bias"),
+    ("labels", model(Network, reads_labels=property(told)), r"it declares reads_labels = True, and its network takes no label \("),
+    ("labels", model(Told), r"it declares reads_labels = False, and labels change its score \("),
+    ("labels", model(Told, reads_labels=property(told)), r"with -1, no class, its score is off that without labels by \S+ of it \("),
     ("coupling", model(Mean, build=pictures), r"a sample's result depends on its batch-mates: it changes by \S+"),
 ]
 PROVEN_ELSEWHERE = {check.name for check in checks_by(lambda *arguments: [])}

@@ -15,7 +15,7 @@ def points(**options) -> torch.Tensor:
 def test_the_items_carry_the_law_that_was_written() -> None:
     for split in ("train", "test"):
         items = GaussianMixtureData(**OPTIONS, count=3).open(split)
-        assert items.spec == DataSpec(shape=(2,))
+        assert items.spec == DataSpec(shape=(2,), classes=2)
         assert items.law.weights.tolist() == [0.25, 0.75]
         assert items.law.means.tolist() == [[-2.0, 0.0], [2.0, 1.0]]
         assert items.law.covariances.tolist() == [[[0.2, 0.1], [0.1, 0.4]], [[0.3, 0.0], [0.0, 0.1]]]
@@ -37,6 +37,16 @@ def test_each_point_has_a_stream_of_its_own_training_points_first() -> None:
     law = GaussianMixtureData(**OPTIONS).open("train").law
     torch.testing.assert_close(law.sample(noise.uniform((10,)), noise.normal((10, 2))).float(), x, rtol=0, atol=0)
     assert float((points(count=10, seed=6) - x).abs().min()) > 0
+
+
+def test_labels_are_the_components() -> None:
+    items = GaussianMixtureData(**OPTIONS, count=5000).open("test")
+    x, labels = items.batch(range(5000))["x"].double(), items.labels
+    assert abs(float(labels.double().mean()) - 0.75) < 4 * (0.1875 / 5000) ** 0.5
+    for label in range(2):
+        law = items.law.component(label)
+        away = (x[labels == label].mean(0) - law.mean()) / law.covariance().diagonal().sqrt()
+        assert float(away.abs().max()) < 4 / int((labels == label).sum()) ** 0.5
 
 
 def test_wrong_parameters_are_refused_when_the_component_is_made() -> None:
