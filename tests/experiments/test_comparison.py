@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scoresde.core.experiment import Experiment, find, load, shipped
+from scoresde.core.schedule import scheduled
 from scoresde.registry import Registry
 
 EVALUATIONS = {"p1000": 1000, "p2000": 2000, "c2000": 2000, "pc1000": 2000}
@@ -48,8 +49,9 @@ def test_a_sampler_makes_the_evaluations_of_its_name(name: str, registry: Regist
     assert sampler.predictor.name == ("none" if kind == "c2000" else "reverse_diffusion")
     assert sampler.corrector.name == ("none" if kind in ("p1000", "p2000") else "langevin")
     assert getattr(sampler.corrector, "snr", None) == RATIO.get((sde, kind))
-    assert (experiment.sde.levels, settings.grid.name) == (1000, "uniform")
-    intervals = settings.grid.intervals(experiment.sde, settings.steps)
+    run = scheduled(experiment.sde, sampler, settings.grid, settings.steps)
+    assert (experiment.sde.levels, run.grid.name) == (1000, "uniform")
+    intervals = run.intervals
     assert (len({interval.t for interval in intervals}), intervals[0].t) == (TIMES[kind], 1.0)
 
 

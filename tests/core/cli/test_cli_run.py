@@ -71,7 +71,7 @@ def test_the_pictures_of_a_run_are_pictures(done: Command) -> None:
 def test_every_figure_has_its_protocol(done: Command) -> None:
     done("run", "small-digits.toml")
     found = figures("runs/small-digits")
-    assert list(found) == ["evaluations_per_sample", "log_density_nats", "bits_per_dim"]
+    assert list(found) == ["evaluations_per_sample", "inpainting_psnr_db", "log_density_nats", "bits_per_dim"]
     assert all(list(figure) == ["name", "value", "std_error", "protocol"] for figure in found.values())
     assert found["evaluations_per_sample"]["value"] == 8  # a correction and a prediction at each of four times
     nats, bits = found["log_density_nats"], found["bits_per_dim"]

@@ -131,6 +131,7 @@ shift = 0.5
 device = "auto"
 precision = "float32"
 chunk = 64
+trackers = []
 """
     )
 

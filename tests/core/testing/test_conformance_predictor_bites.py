@@ -47,7 +47,7 @@ def stochastic(self, reverse, x, interval, state, noise, drift=1.0, spread=1.0, 
 
 
 def coin(self, reverse, x, interval, state, noise, spread=1.0):
-    mean, _, std, _ = stochastic(self, reverse, x, interval, state, noise, spread=0.0)
+    mean, _, std, *_ = stochastic(self, reverse, x, interval, state, noise, spread=0.0)
     return Step(mean + spread * std * noise.rademacher_like(x), mean)
 
 
