@@ -67,7 +67,7 @@ def start(count: int, arguments: Sequence[str]) -> NoReturn:
         max_restarts=0,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "scoresde.core", *arguments)
+        elastic_launch(config, sys.executable)("-m", __package__, *arguments)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:

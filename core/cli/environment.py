@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 def in_processes(count: int | None) -> None:
     """Goes on in each of ``count`` processes: where no launcher has started them yet, this one does, and ends with them."""
-    from ..processes import begin, check_count, running, start
+    from ..processes import check_count, running, start
 
     check_count(count)
     if count is not None and count > 1 and running() is None:
         start(count, click.get_current_context().find_root().obj)
-    begin()
 
 
 def in_one_process(command: str) -> None:

@@ -21,7 +21,7 @@ from .sweep import sweep
 from .work import import_, likelihood, run, sample, train
 
 _STATUS_DEFAULT, _STATUS_LOST = 2, 1
-_PATIENCE = 5.0  # seconds
+_PATIENCE = 20.0  # seconds
 
 
 class Commands(click.Group):

@@ -17,7 +17,10 @@ ROUNDING = 1e-9
 
 
 def exercise(operator: Operator, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Tensor]:
-    return [operator.apply(x)]
+    try:
+        return [operator.apply(x)]
+    except ValueError:  # it takes items of two axes
+        return [operator.apply(x.reshape(len(x), 2, -1))]
 
 
 def check_linear(subject: Subject) -> None:

@@ -120,7 +120,11 @@ def _tables(example: Path) -> dict[str, Any]:
 def _small(example: Path) -> list[str]:
     """The settings that make an example a matter of a second."""
     return [
-        word for table, values in SMALL.items() if table in _tables(example) for value in values for word in ("--set", f"{table}.{value}")
+        word
+        for table, values in SMALL.items()
+        if table in _tables(example) and (table != "data" or _tables(example)["data"]["use"] != "digits")
+        for value in values
+        for word in ("--set", f"{table}.{value}")
     ]
 
 

@@ -37,7 +37,8 @@ def grid(first, last, count):
 def solved(reverse, predictor, x, intervals):
     state = predictor.init(reverse, x, intervals)
     for interval in intervals:
-        x, _, _, state = predictor.step(reverse, x, interval, state, BatchNoise())
+        step = predictor.step(reverse, x, interval, state, BatchNoise())
+        x, state = step.x, step.state
     return x
 
 
