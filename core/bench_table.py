@@ -56,7 +56,10 @@ def load(path: Path = FIGURES) -> Known:
     if not path.exists():
         return Known({}, [])
     stored = json.loads(path.read_text(encoding="utf-8"))
-    rows = [Row(*row[:4], Figures(row[4], *(math.nan if value == "nan" else value for value in row[5:]))) for row in stored["rows"]]
+    rows = [
+        Row(row[0], row[1], row[2], row[3], Figures(row[4], *(math.nan if value == "nan" else value for value in row[5:])))
+        for row in stored["rows"]
+    ]
     return Known(stored["versions"], rows)
 
 
