@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
@@ -53,7 +54,6 @@ def test_a_file_that_is_not_toml_is_refused_by_every_command(refused: Refused, c
         ("training.validation=0.999", "training.validation = 0.999: keeps all of the 40 training items for validation: take another share"),
         ("training.flip=true", "training.flip = true: data 'gaussian_mixture' of shape (3,) are no pictures (1 or 3 channels, H, W)"),
         ("experiment.name=../up", '--set experiment.name=../up: experiment.name = "../up": must be a name that a folder can have'),
-        ("evaluation.classifier=true", "evaluation.classifier = true: data 'gaussian_mixture' have no labels"),
         ("sampling.start=uniform", 'sampling.start = "uniform": data \'gaussian_mixture\' have no range to start in; take "prior"'),
         ("model.use=ddpmpp", "model 'ddpmpp': "),
     ],
@@ -61,6 +61,13 @@ def test_a_file_that_is_not_toml_is_refused_by_every_command(refused: Refused, c
 def test_a_wrong_setting_is_refused_before_anything_is_written(refused: Refused, setting: str, error: str) -> None:
     (line,) = refused("run", "tiny.toml", "--set", setting)
     assert line.startswith(error)
+
+
+def test_a_classifier_of_data_without_labels(refused: Refused) -> None:
+    np.save("points.npy", np.zeros((40, 3), dtype=np.float32))
+    Path("wrong.toml").write_text('extends = "tiny.toml"\n[data]\nuse = "arrays"\nfile = "points.npy"\n', "utf-8")
+    lines = refused("run", "wrong.toml", "--set", "evaluation.classifier=true")
+    assert lines == ["evaluation.classifier = true: data 'arrays' have no labels"]
 
 
 def test_a_graphics_card_that_is_not_there(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,7 @@ def test_a_kind_without_checks_is_one_line(scoresde: Command) -> None:
     text = LEAVES.replace("class Leaves(Conditioner):", "class Leaves:").replace("    projects", '    kind = "metric"\n    projects')
     Path("odd.py").write_text(text, "utf-8")
     result = scoresde("conform", "metric", "leaves", "--plugin", "odd.py")
-    kinds = "sde, model, predictor, corrector, sampler, grid, likelihood, conditioner, operator, objective, dataset, extractor"
+    kinds = "sde, model, classifier, predictor, corrector, sampler, grid, likelihood, conditioner, operator, objective, dataset, extractor"
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f'metric "leaves" of {origin("odd.py")}: there are no checks of kind metric, but of {kinds}\n'
 

@@ -60,7 +60,7 @@ def test_every_interface_has_a_check_list_of_its_own():
 
 
 def test_a_kind_without_checks_is_said():
-    with pytest.raises(ValueError, match=r"^kind 'planet' has no checks; there are checks of sde, model, predictor, corrector, sampler,"):
+    with pytest.raises(ValueError, match=r"^kind 'planet' has no checks; there are checks of sde, model, classifier, predictor,"):
         checks_of("planet")
 
 
