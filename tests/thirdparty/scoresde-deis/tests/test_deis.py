@@ -194,8 +194,8 @@ def test_history_is_carried_in_the_state_alone():
     states = [predictor.init(reverse, one, intervals), predictor.init(reverse, other, intervals)]
     for interval in intervals:
         predictor.step(reverse, one, interval, states[0], BatchNoise())
-        one, _, _, states[0] = predictor.step(reverse, one, interval, states[0], BatchNoise())
-        other, _, _, states[1] = predictor.step(reverse, other, interval, states[1], BatchNoise())
+        steps = [predictor.step(reverse, x, interval, state, BatchNoise()) for x, state in zip((one, other), states, strict=True)]
+        (one, other), states = [step.x for step in steps], [step.state for step in steps]
     assert torch.equal(one, expected[0])
     assert torch.equal(other, expected[1])
 
