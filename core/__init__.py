@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from .interfaces import Sampler as Sampler
     from .interfaces import ScoreModel as ScoreModel
     from .interfaces import Step as Step
+    from .latents import decode as decode
+    from .latents import encode as encode
+    from .latents import interpolate as interpolate
     from .linear_map import Linear as Linear
     from .linear_map import adjoint as adjoint
     from .linear_map import conjugate_gradients as conjugate_gradients
@@ -82,6 +85,7 @@ _MODULES = {
         *("KINDS", "Classifier", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb"),
         *("Objective", "Operator", "Predictor", "Sampler", "ScoreModel", "Step", "FeatureExtractor"),
     ),
+    "latents": ("decode", "encode", "interpolate"),
     "linear_map": ("Linear", "adjoint", "conjugate_gradients", "matrix"),
     "mixture": ("Mixture",),
     "noise": ("Noise", "SeededNoise"),
