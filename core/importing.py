@@ -2,7 +2,9 @@
 
 A published file holds ``model``, the raw weights with "module." before each name; ``ema``, with the averages of the weights that
 are trained as a list in their order; ``optimizer``, Adam's state by the number of each weight in their order, trained or not; and
-``step``. It is read without running code from it; the numpy scalars that real files hold are allowed by name.
+``step``. It is read without running code from it; the numpy scalars that real files hold are allowed by name. Among the raw weights
+stands the table ``sigmas`` of the noise levels, the noisiest first: under an SDE that keeps the signal (alpha = 1) it must be the
+experiment's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from .checkpoint import save_step
 from .errors import UserError
 from .published import PublishedMismatchError, rename
+from .sde import SDE, LinearSDE
 from .workspace import Workspace
 
 _BUFFERS = ("sigmas",)
@@ -36,7 +39,9 @@ def import_checkpoint(workspace: Workspace, path: Path, make_folder: Callable[[]
     """Writes the state as the run's newest checkpoint, and its averaged weights as those that samples use; the folder is made, and anything
     written, only once all is known to fit."""
     network = workspace.build()
-    imported = translate(network, workspace.experiment.model.published_names(network), read_published(path), path)
+    contents = read_published(path)
+    imported = translate(network, workspace.experiment.model.published_names(network), contents, path)
+    check_levels(workspace.experiment.sde, contents, path)
     make_folder()
     manifest = {"step": imported.step, "ema_updates": imported.ema_updates, "scaler": None, "best": None}
     save_step(workspace.folder / "checkpoints", imported.step, imported.tensors, manifest)
@@ -94,6 +99,18 @@ def translate(network: nn.Module, names: Mapping[str, Sequence[str]], contents: 
         lines = [f"{origin}: {problem}" for problem in [*error.problems[:_SHOWN], *more]]
         raise UserError("\n".join(lines)) from error
     return Imported(tensors, contents["step"], int(contents["ema"]["num_updates"]))
+
+
+def check_levels(sde: SDE, contents: Mapping[str, Any], origin: Path) -> None:
+    """Raises UserError where the file's noise levels are not those of the experiment."""
+    found = next((value for name, value in contents["model"].items() if name.removeprefix("module.") in _BUFFERS), None)
+    if found is None or not isinstance(sde, LinearSDE) or float(sde.alpha(sde.t_max)) != 1:
+        return
+    ladder = sde.ladder()
+    expected = torch.as_tensor(ladder.kernel(ladder.time(torch.arange(ladder.levels)))[1])
+    if found.shape != expected.shape or not torch.allclose(found.double(), expected, rtol=1e-4, atol=0):
+        had, has = (f"{len(sigmas)} noise levels from {sigmas[0]:.6g} down to {sigmas[-1]:.6g}" for sigmas in (found, expected))
+        raise UserError(f"{origin}: was trained with {had}; the experiment has {has}: take the experiment that it belongs to, or set sde")
 
 
 def _optimizer(

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from scoresde.core.errors import UserError
-from scoresde.core.importing import read_published, translate
+from scoresde.core.importing import check_levels, read_published, translate
+from scoresde.plugins import VE, VP
 
 NAMES = {"weight": ("layer.W",), "bias": ("layer.b",)}
 
@@ -53,6 +54,24 @@ def test_averages_must_be_as_many_as_the_trained_weights():
 def test_a_model_that_was_never_published_is_refused():
     with pytest.raises(UserError, match=r"^a.pth: the experiment's model is none of the papers'"):
         translate(nn.Linear(2, 2), {}, contents(), Path("a.pth"))
+
+
+def levels(*sigmas: float) -> dict[str, object]:
+    return contents(model={"module.sigmas": torch.tensor(sigmas)})
+
+
+def test_other_noise_levels_than_the_experiment_s_are_refused():
+    sde = VE(sigma_min=0.1, sigma_max=10.0, levels=3)
+    check_levels(sde, levels(10.0, 1.0, 0.1), Path("a.pth"))
+    check_levels(VP(), levels(10.0, 1.0), Path("a.pth"))
+    check_levels(sde, contents(model={}), Path("a.pth"))
+    for sigmas, words in (((10.0, 1.0), "2 noise levels from 10 down to 1"), ((10.0, 1.01, 0.1), "3 noise levels from 10 down to 0.1")):
+        with pytest.raises(UserError) as error:
+            check_levels(sde, levels(*sigmas), Path("a.pth"))
+        assert str(error.value) == (
+            f"a.pth: was trained with {words}; the experiment has 3 noise levels from 10 down to 0.1:"
+            " take the experiment that it belongs to, or set sde"
+        )
 
 
 class Malicious:

@@ -53,6 +53,16 @@ def test_the_shorter_side_is_fitted_and_the_longer_cropped_about_the_centre(tmp_
     assert x[0][[3, 4, 11, 12]].tolist() == [[value] * 16 for value in (90, 90, 160, 160)]
 
 
+def test_a_square_is_cut_out_before(tmp_path: Path) -> None:
+    """CelebA's: 140 of 178 x 218 pixels, from column 19 and row 39."""
+    pixels = paint(tmp_path / "a.png", random(218, 178, 3))
+    cut = torch.from_numpy(pixels[39:179, 19:159].copy()).movedim(2, 0)
+    torch.testing.assert_close(only(ImageFolder(root=tmp_path, size=140, crop=140, test_share=0.0)), cut, rtol=0, atol=0)
+    paint(tmp_path / "a.png", random(139, 178, 3))
+    with pytest.raises(ValueError, match=r"a\.png: crop = 140 is larger than its 178 x 139 pixels$"):
+        only(ImageFolder(root=tmp_path, size=64, crop=140, test_share=0.0))
+
+
 def test_transparent_places_are_white(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[:2, :, 3] = 255
