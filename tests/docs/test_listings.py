@@ -254,3 +254,9 @@ def test_dataset_has_the_law_that_it_states(listed: Any) -> None:
     items = listed("dataset")(length=4, phi=-0.6, count=5000).open("test")
     assert items.law.covariance()[0].tolist() == pytest.approx([1.0, -0.6, 0.36, -0.216])
     assert Law(items.law).deviations(items.batch(range(5000))["x"].flatten(1)).worst() < 4.5
+
+
+def test_codes_come_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(folder.joinpath("codes.py").read_text("utf-8"), "codes.py", "exec"), {"__name__": "codes"})
+    there_and_back = capsys.readouterr().out.splitlines()[0]
+    assert float(there_and_back.removeprefix("there and back:")) < 1e-4
