@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .component import Component as Component
     from .component import Within as Within
     from .component import option as option
+    from .composition import Composed as Composed
+    from .composition import observed_by as observed_by
     from .data import NO_CLASS as NO_CLASS
     from .data import DataSpec as DataSpec
     from .data import Items as Items
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "classes": ("ClassConditioner", "Logits"),
     "component": ("Component", "Within", "option"),
+    "composition": ("Composed", "observed_by"),
     "data": ("NO_CLASS", "DataSpec", "Items", "Labelled", "Split", "TensorItems"),
     "interfaces": (
         *("KINDS", "Classifier", "Condition", "Conditioner", "Corrector", "Dataset", "Grid", "Interval", "Likelihood", "LogProb"),

@@ -228,10 +228,28 @@ class Conditioner(Component):
 
     kind = "conditioner"
     needs: ClassVar[type[Any]] = SDE
-    projects: ClassVar[bool]  # whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)
-    couples: ClassVar[bool] = False  # whether a sample's result depends on its batch-mates
-    weighs: ClassVar[bool] = False  # whether its conditions weigh steps by their law, and so need a predictor whose steps are ``gaussian``
     silenced_by: ClassVar[str | None] = None  # the option (a strength) or observed tensor (a mask) whose 0 makes conditions change nothing
+
+    @property
+    @abstractmethod
+    def projects(self) -> bool:
+        """Whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether a sample's result depends on its batch-mates."""
+        return False
+
+    @property
+    def weighs(self) -> bool:
+        """Whether its conditions weigh steps by their law, and so need a predictor whose steps are ``gaussian``. They are told which rows
+        of a batch are particles of one another, ``particles`` (B,) int64 with a number for each such group, by what is made of several."""
+        return False
+
+    @property
+    def members(self) -> Mapping[str, "Conditioner"]:
+        """The conditioners that it is made of, by what the names of their observations end in; it alone, which adds nothing to them."""
+        return {"": self}
 
     def for_data(self, spec: DataSpec) -> Self:
         """The conditioner for such data, with what its options leave open. Raises ValueError, in one line, where it does not fit them."""

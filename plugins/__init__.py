@@ -4,6 +4,7 @@ from scoresde.registry import hookimpl
 
 from .classifier.half_unet import HalfUNet
 from .classifier.mlp import MLPClassifier
+from .conditioner.all_of import AllOf
 from .conditioner.class_guidance import ClassGuidance
 from .conditioner.classifier_free import ClassifierFree
 from .conditioner.colorization import Colorization
@@ -80,6 +81,7 @@ __all__ = [
     "VE",
     "VP",
     "AdamsBashforth",
+    "AllOf",
     "Ancestral",
     "AnnealedLangevin",
     "Arrays",
@@ -195,6 +197,7 @@ def components() -> list[type]:
         PGDM,
         MMPS,
         Twisted,
+        AllOf,
         # operator
         Mask,
         BlockAverage,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..classes import ClassConditioner
+from ..composition import class_members, observed_by
 from ..data import DataSpec
 from ..evaluation import class_accuracy
 from ..experiment import components
@@ -48,11 +49,16 @@ def conditional_stage(workspace: Workspace) -> list[Any]:
     save_array(workspace, f"{conditioner.name}.npz", samples=samples, **originals, **given.observed)
     protocol = {"conditioner": repr(conditioner), "observations": count, "completions": repeats}
     protocol["samples"] = sampling_protocol(workspace, sampling, count * repeats, evaluations)
-    if isinstance(conditioner, ClassConditioner):
-        return _by_class(workspace, samples, given.observed["y"].repeat_interleave(repeats), protocol)
+    classes = [given.observed[f"y{ending}"].repeat_interleave(repeats) for ending in class_members(conditioner)]
+    judged = [one for y in classes for one in _by_class(workspace, samples, y, protocol)]
+    if len(classes) == len(conditioner.members):
+        _show_classes(workspace, samples, *classes)
+        return judged
     completed = samples.reshape(count, repeats, *samples.shape[1:])
     _show(workspace, completed, given)
-    return [figure(name, values, protocol) for name, values in _measured(completed, given, conditioner, workspace.items("test").spec)]
+    return [
+        figure(name, values, protocol) for name, values in _measured(completed, given, conditioner, workspace.items("test").spec)
+    ] + judged
 
 
 def reads_classifier(conditioner: Conditioner) -> bool:
@@ -61,16 +67,20 @@ def reads_classifier(conditioner: Conditioner) -> bool:
 
 
 def _by_class(workspace: Workspace, samples: Tensor, y: Tensor, protocol: dict[str, Any]) -> list[Any]:
-    """NAME.png with a column for each class, and the accuracy of each by a classifier that guided none of them."""
-    settings, train, test = workspace.experiment.conditioning, workspace.items("train"), workspace.items("test")
+    """The accuracy of all and of each class by a classifier that guided none of them."""
+    found = class_accuracy(samples, y, workspace.items("train"), workspace.items("test"), workspace.seed)
+    return [{**one, "protocol": {**one["protocol"], **protocol}} for one in found]
+
+
+def _show_classes(workspace: Workspace, samples: Tensor, y: Tensor) -> None:
+    """NAME.png with a column for each class."""
+    settings, spec = workspace.experiment.conditioning, workspace.items("test").spec
     assert settings is not None
     path, classes = workspace.folder / f"{settings.conditioner.name}.png", sorted(set(y.tolist()))
-    if test.spec.is_image:
-        comparison(path, [(str(label), samples[y == label][:_OF_A_CLASS]) for label in classes], test.spec)
+    if spec.is_image:
+        comparison(path, [(str(label), samples[y == label][:_OF_A_CLASS]) for label in classes], spec)
     else:
         scatter(path, [(str(label), samples[y == label]) for label in classes])
-    found = class_accuracy(samples, y, train, test, workspace.seed)
-    return [{**one, "protocol": {**one["protocol"], **protocol}} for one in found]
 
 
 def _measured(completed: Tensor, given: Observations, conditioner: Any, spec: DataSpec) -> list[tuple[str, Tensor]]:
@@ -85,11 +95,11 @@ def _measured(completed: Tensor, given: Observations, conditioner: Any, spec: Da
             found.append((f"{conditioner.name}_psnr_of_mean_db", 10 * torch.log10(peak**2 / error)))
     if completed.shape[1] > 1:
         found.append((f"{conditioner.name}_spread", completed.var(1).flatten(1).mean(1).sqrt()))
-    if isinstance(conditioner, LinearConditioner):
-        rows = completed.flatten(0, 1)
-        y = given.observed["y"].repeat_interleave(completed.shape[1], 0)
-        misfit = conditioner.observation(y).residual(rows).square().flatten(1).mean(1)
-        found.append((f"{conditioner.name}_misfit", misfit.reshape(completed.shape[:2]).mean(1).sqrt()))
+    for ending, part, known in observed_by(conditioner, given.observed):
+        if isinstance(part, LinearConditioner):
+            y = known["y"].repeat_interleave(completed.shape[1], 0)
+            misfit = part.observation(y).residual(completed.flatten(0, 1)).square().flatten(1).mean(1)
+            found.append((f"{conditioner.name}_misfit{ending}", misfit.reshape(completed.shape[:2]).mean(1).sqrt()))
     return found
 
 
@@ -105,6 +115,7 @@ def _show(workspace: Workspace, completed: Tensor, given: Observations) -> None:
         columns.append(("original", given.originals))
     if spec.is_image:
         seen = settings.conditioner.shown(completed[:, 0], **given.observed)
-        comparison(path, [("observed", seen), *columns], spec, mask=given.observed.get("mask"))
+        masks = [known["mask"] for _, _, known in observed_by(settings.conditioner, given.observed) if "mask" in known]
+        comparison(path, [("observed", seen), *columns], spec, mask=masks[0] if masks else None)
     elif math.prod(spec.shape) > 1:
         scatter(path, [("samples", completed.flatten(0, 1)), *columns[len(titles) :]])

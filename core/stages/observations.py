@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..classes import ClassConditioner
+from ..composition import class_members, with_classes
 from ..errors import UserError
 from ..noise import SeededNoise
 from ..workspace import Workspace
@@ -30,12 +30,15 @@ def observations(workspace: Workspace) -> Observations:
         conditioner = settings.conditioner.for_data(items.spec)
         if settings.observations is not None:
             given = Observations(_stored(settings.observations, settings.count), None)
-        elif isinstance(conditioner, ClassConditioner):  # which are asked for, and not seen
+        elif len(class_members(conditioner)) == len(conditioner.members):  # which are asked for, and not seen
             given = Observations(conditioner.observe(torch.empty(settings.count, 0), _noise(workspace, range(settings.count))), None)
         else:
             rows = range(min(settings.count, len(items)))
             originals = model_range(items, rows, _noise(workspace, rows))
-            given = Observations(conditioner.observe(originals, _noise(workspace, rows)), originals)
+            seen = conditioner.observe(originals, _noise(workspace, rows))
+            if items.labels is not None:
+                seen = with_classes(settings.conditioner, seen, items.labels[: len(rows)])
+            given = Observations(seen, originals)
     except (ValueError, IndexError) as error:
         raise UserError(f"conditioner {settings.conditioner.name!r} does not fit the data: {error}") from error
     try:

@@ -48,6 +48,8 @@ class Inpainting(Conditioner):
         if mask.shape not in (y.shape, y.shape[1:]):
             raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit observations of shape {tuple(y.shape)}")
         known = mask.expand_as(y) > 0
+        if not bool(known.any()):  # a run without a condition, to the last bit: its noise is not even drawn
+            return Condition()
         return Replacement(sde, torch.where(known, y, 0.0), lambda x, k: torch.where(known, k, x), self.noise_at, self.redraw)
 
     def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:

@@ -43,8 +43,7 @@ class RePaint(Conditioner):
         """Completes y (B, *) where ``mask`` is 0; see ``Inpainting``."""
         assert isinstance(sde, LinearSDE)
         replacement = Inpainting(known=self.known).condition(sde, y, noise, **observed)
-        silent = "mask" in observed and not bool(observed["mask"].any())
-        return replacement if silent else Resampled(sde, replacement, self.resamplings)
+        return Resampled(sde, replacement, self.resamplings) if replacement.projects else replacement
 
     def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
         Inpainting(known=self.known).check(spec, y, **observed)

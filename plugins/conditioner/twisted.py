@@ -50,7 +50,8 @@ class Twisted(LinearConditioner):
     scale: float = option(1.0, at_least=0, help="power of p(y | x_0); 1 is Bayes' rule, 0 leaves y out")
 
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Any) -> Condition:
-        return Particles(self.observation(y, **observed), sde, self) if self.scale else Condition()
+        """The rows of y (B, *) that are alike are particles of one another, or those with the same number in ``particles`` (B,)."""
+        return Particles(self.observation(y, **observed), sde, self, observed.get("particles")) if self.scale else Condition()
 
 
 class Evaluated(NamedTuple):
@@ -112,11 +113,12 @@ class Twist:
 
 @final
 class Particles(Condition):
-    """The rows with the same y are particles; the memory holds the logarithm of their weights, (B,) float64."""
+    """The rows with the same y, or number, are particles; the memory holds the logarithm of their weights, (B,) float64."""
 
-    def __init__(self, observation: Observation, sde: SDE, options: Twisted) -> None:
+    def __init__(self, observation: Observation, sde: SDE, options: Twisted, rows: Tensor | None = None) -> None:
         self.observation, self.sde, self.options = observation, sde, options
-        _, rows = torch.unique(observation.y.flatten(1), dim=0, return_inverse=True)
+        if rows is None:
+            _, rows = torch.unique(observation.y.flatten(1), dim=0, return_inverse=True)
         self.groups = [(rows == group).nonzero()[:, 0] for group in range(int(rows.max()) + 1)]
         self.twist: Twist | None = None
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ...builtin import builtin
-from ...classes import ClassConditioner
+from ...composition import class_members, with_classes
+from ...data import DataSpec
 from ...interfaces import Condition, Conditioner
 from ...mixture import Mixture
 from ...noise import Noise
@@ -35,7 +36,7 @@ LIMIT = 5.0  # standard errors
 def condition_of(conditioner: Conditioner, sde: SDE, law: Mixture, observed: Observed, noise: Noise) -> Condition:
     """With the exact classifier of items of this law, where it takes one; their classes are the law's components."""
     rest: dict[str, Any] = dict(observed)
-    if isinstance(conditioner, ClassConditioner):
+    if class_members(conditioner):
         rest["classifier"] = mixture_classifier(linear(sde), law)
     return conditioner.condition(sde, rest.pop("y"), noise, **rest)
 
@@ -63,10 +64,12 @@ def observations(conditioner: Conditioner, law: Mixture, shape: tuple[int, ...],
 
 def observed_of(conditioner: Conditioner, law: Mixture, x: Tensor, noise: Noise) -> Observed:
     """What is observed of items x (B, *) of this law: of classes, a draw of the component that an item is of."""
-    if not isinstance(conditioner, ClassConditioner):
+    if not class_members(conditioner):
         return conditioner.observe(x, noise)
     edges = law.responsibilities(x.flatten(1)).cumsum(1)[:, :-1].contiguous()
-    return {"y": torch.searchsorted(edges, noise.uniform((len(x), 1), dtype=torch.float64))[:, 0]}
+    labels = torch.searchsorted(edges, noise.uniform((len(x), 1), dtype=torch.float64))[:, 0]
+    spec = DataSpec(shape=tuple(x.shape[1:]), classes=len(law.weights))
+    return with_classes(conditioner, conditioner.for_data(spec).observe(x, noise), labels)
 
 
 def check_observation(subject: Subject) -> None:

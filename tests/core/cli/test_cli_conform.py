@@ -177,8 +177,8 @@ def test_fewer_checks_than_there_are_is_a_failure(scoresde: Command) -> None:
         (("sde", "vq"), 'unknown sde "vq". Registered: sub_vp, ve, vp'),
         (
             ("conditioner", "inpaintin"),
-            'unknown conditioner "inpaintin". Did you mean inpainting or repaint? Registered: class_guidance, classifier_free,'
-            " colorization, dps, inpainting, linear_observation, mmps, pgdm, repaint, twisted",
+            'unknown conditioner "inpaintin". Did you mean inpainting or repaint? Registered: all_of, class_guidance,'
+            " classifier_free, colorization, dps, inpainting, linear_observation, mmps, pgdm, repaint, twisted",
         ),
         (
             ("sdx", "vp"),

@@ -15,6 +15,7 @@ from scoresde.core.testing import Subject, mixture_score, parametrize_with_check
 from scoresde.core.testing.checks.conditioner import CHECKS, OWN
 from scoresde.core.testing.checks.posterior import problem
 from scoresde.core.testing.conformance import examine
+from scoresde.plugins.conditioner.all_of import AllOf
 from scoresde.plugins.conditioner.class_guidance import ClassGuidance
 from scoresde.plugins.conditioner.classifier_free import ClassifierFree
 from scoresde.plugins.conditioner.colorization import Colorization
@@ -52,6 +53,15 @@ def test_conditioners_on_linear_observations(component, check):
 
 @parametrize_with_checks([ClassGuidance, ClassifierFree])
 def test_conditioners_on_classes(component, check):
+    check(component)
+
+
+EXACT = MMPS(operator=Mask(), std=0.2)
+
+
+@parametrize_with_checks([AllOf(parts=(ClassGuidance(), EXACT)), AllOf(parts=(EXACT, ClassifierFree()))])
+def test_several_conditioners_at_once(component, check):
+    """Exact of a mixture too, where mmps alone is not: it sees the one component that is asked for."""
     check(component)
 
 
