@@ -73,7 +73,7 @@ def test_the_commands_of_a_page_work_in_their_order(page: str, folder: Path) -> 
         assert (result.exit_code, result.stderr if result.exit_code else "") == (0, ""), words
 
 
-@pytest.mark.parametrize("page", ["start.md", "classes.md", "plugins.md", "write/index.md"])
+@pytest.mark.parametrize("page", ["start.md", "classes.md", "conditioning.md", "plugins.md", "write/index.md"])
 def test_its_python_runs_as_it_is(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(folder)
     listings = [block[3] for block in _BLOCK.finditer((DOCS / page).read_text("utf-8")) if block[1] == "python"]
@@ -88,3 +88,11 @@ def test_the_sample_of_the_first_page_is_right(folder: Path, capsys: pytest.Capt
     exec(compile(text, "start.md", "exec", dont_inherit=True), {"__name__": "docs"})
     numbers = [float(number) for number in re.findall(r"\d+\.\d+", capsys.readouterr().out)]
     assert numbers == pytest.approx([1.0, 1.0, 0.5, 0.5], abs=0.06)
+
+
+def test_the_sample_given_a_class_and_an_observation_is_right(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says that the numbers printed are about 1, 0.5, 0.5 and 0.35."""
+    (text,) = [block[3] for block in _BLOCK.finditer((DOCS / "conditioning.md").read_text("utf-8")) if block[1] == "python"]
+    exec(compile(text, "conditioning.md", "exec", dont_inherit=True), {"__name__": "docs"})
+    numbers = [float(number) for number in re.findall(r"\d+\.\d+", capsys.readouterr().out)]
+    assert numbers == pytest.approx([1.0, 0.5, 0.5, 0.354], abs=0.05)
