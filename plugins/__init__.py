@@ -63,6 +63,7 @@ from .predictor.ode import ODE
 from .predictor.reverse_diffusion import ReverseDiffusion
 from .predictor.sa_solver import SASolver
 from .predictor.unipc import UniPC
+from .sampler.adaptive import Adaptive
 from .sampler.predictor_corrector import PredictorCorrector
 from .sde.sub_vp import SubVP
 from .sde.ve import VE
@@ -81,6 +82,7 @@ __all__ = [
     "VE",
     "VP",
     "AdamsBashforth",
+    "Adaptive",
     "AllOf",
     "Ancestral",
     "AnnealedLangevin",
@@ -179,6 +181,7 @@ def components() -> list[type]:
         NoCorrector,
         # sampler and grid
         PredictorCorrector,
+        Adaptive,
         Uniform,
         LogSNR,
         Karras,

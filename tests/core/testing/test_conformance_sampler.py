@@ -1,4 +1,4 @@
-"""The conformance kit of samplers: the built-in one passes it, and every check catches a mistake made for it."""
+"""The conformance kit of samplers: the built-in ones pass it, and every check catches a mistake made for it."""
 
 import re
 from typing import Any, ClassVar, final
@@ -18,6 +18,7 @@ from scoresde.plugins.predictor.euler_maruyama import EulerMaruyama
 from scoresde.plugins.predictor.none import NoPredictor
 from scoresde.plugins.predictor.ode import ODE
 from scoresde.plugins.predictor.reverse_diffusion import ReverseDiffusion
+from scoresde.plugins.sampler.adaptive import Adaptive
 from scoresde.plugins.sampler.predictor_corrector import PredictorCorrector
 from scoresde.registry import Registry
 
@@ -36,6 +37,7 @@ MADE: dict[int, int] = {}
         PredictorCorrector(predictor=ReverseDiffusion(ladder=True), corrector=Langevin(ladder=True)),
         PredictorCorrector(predictor=NoPredictor(), corrector=Langevin(snr=0.2), corrector_steps=5),
         PredictorCorrector(predictor=ODE()),
+        Adaptive(),
     ]
 )
 def test_built_in_samplers(component, check):
