@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from ..classes import ClassConditioner
+from ..composition import class_members
 from ..errors import UserError
 from ..experiment import Optimisation
 from ..workspace import Workspace
@@ -71,6 +71,6 @@ def _check_condition(workspace: Workspace, trained: bool) -> None:
     assert settings is not None
     if trained and reads_classifier(settings.conditioner):
         workspace.classifier()
-    if isinstance(settings.conditioner, ClassConditioner):
+    if class_members(settings.conditioner):
         workspace.labelled("train")
         workspace.labelled("test")
