@@ -1,9 +1,9 @@
 """Posterior samplers against exact posteriors: python benchmarks/posteriors.py [DIMENSION] [MODES] [SAMPLES] [STEPS]
 
 Half the coordinates of a Gaussian mixture (2-D with 4 modes where nothing else is said) are observed without noise, and the observation
-that leaves the most doubt among 40 is taken. For each method and SDE: the evaluations, and the errors of the mean (root mean square over
-the coordinates), of the covariance (Frobenius norm, relative), of the modes' weights (total variation) and the sliced Wasserstein
-distance to exact samples, beside what as many exact samples have.
+that leaves the most doubt among 40 is taken. Samples are drawn by reverse diffusion on a grid in log-SNR. For each method and SDE: the
+evaluations, and the errors of the mean (root mean square over the coordinates), of the covariance (Frobenius norm, relative), of the
+modes' weights (total variation) and the sliced Wasserstein distance to exact samples, beside what as many exact samples have.
 """
 
 import sys
@@ -22,7 +22,7 @@ from scoresde.plugins.conditioner.mmps import MMPS
 from scoresde.plugins.conditioner.pgdm import PGDM
 from scoresde.plugins.conditioner.repaint import RePaint
 from scoresde.plugins.conditioner.twisted import Twisted
-from scoresde.plugins.grid.uniform import Uniform
+from scoresde.plugins.grid.log_snr import LogSNR
 from scoresde.plugins.operator.mask import Mask
 from scoresde.plugins.predictor.reverse_diffusion import ReverseDiffusion
 from scoresde.plugins.sampler.predictor_corrector import PredictorCorrector
@@ -34,7 +34,8 @@ MASK = Mask(known="left")
 METHODS: dict[str, Conditioner] = {
     "replacement": LinearObservation(operator=MASK),
     "repaint (10)": RePaint(resamplings=10),
-    "dps": DPS(operator=MASK),
+    "dps (step 1)": DPS(operator=MASK),
+    "dps (step 0.1)": DPS(operator=MASK, step=0.1),
     "pgdm": PGDM(operator=MASK),
     "mmps": MMPS(operator=MASK),
     "twisted": Twisted(operator=MASK),
@@ -60,7 +61,7 @@ def sampled(method: Conditioner, sde: LinearSDE, law: Mixture, x0: Tensor, count
     condition = method.condition(sde, observed.pop("y"), noise, **observed)
     score, sampler = mixture_score(sde, law), PredictorCorrector(predictor=ReverseDiffusion())
     x = sde.prior_sample((count, law.dimension), noise, dtype=torch.float64)
-    *_, last = trajectory(score, sampler, Uniform().intervals(sde, steps), x, noise, condition)
+    *_, last = trajectory(score, sampler, LogSNR().intervals(sde, steps), x, noise, condition)
     return last.x, score.evaluations
 
 
