@@ -23,7 +23,8 @@ from .pictures import curves
 AFTER_TRAINING = ("sampling", "likelihood", "conditioning", "evaluation")
 _RANGE = re.compile(r"([^:]+):([^:]+):([^:]+)")
 _MOST = 10_000  # points
-_METRICS = {"precision": "precision_recall", "recall": "precision_recall"}  # by which metric a figure is had
+_METRICS = (*OF_FEATURES, "sliced_wasserstein", "energy_distance", "mmd")
+_PARTS = {"precision": "precision_recall", "recall": "precision_recall"}  # by which metric a figure is had
 _LIKELIHOOD = ("bits_per_dim", "log_density_nats")
 
 
@@ -122,8 +123,7 @@ def stages_for(measure: str) -> tuple[str, ...] | None:
 def metric_for(measure: str) -> str | None:
     """The metric of [evaluation] that brings a figure; None for other figures."""
     name = measure.lower()
-    known = (*OF_FEATURES, "sliced_wasserstein", "energy_distance", "mmd")
-    return _METRICS.get(name, name if name in known else None)
+    return _PARTS.get(name, name if name in _METRICS else None)
 
 
 def measured(figures: Sequence[Mapping[str, Any]], measure: str) -> Mapping[str, Any]:
@@ -139,7 +139,9 @@ def measured(figures: Sequence[Mapping[str, Any]], measure: str) -> Mapping[str,
             return found[0]
         if found:
             raise UserError(f"--measure {measure}: may be {' or '.join(str(figure['name']) for figure in found)}: say which")
-    raise UserError(f"--measure {measure}: there is no such figure; there are {', '.join(names) or 'none'}")
+    raise UserError(
+        f"--measure {measure}: there is no such figure; there are {', '.join(names) or 'none'}, and metrics: {', '.join(_METRICS)}"
+    )
 
 
 def _plain(name: str) -> str:
