@@ -129,7 +129,7 @@ def azula() -> Iterator[Peer]:
             network = Exact()
             network.schedule = schedule
             steps = len(levels) - 1
-            done: Tensor = getattr(sample, f"{name}Sampler")(network, order=order, steps=steps, silent=True, dtype=torch.float64)(flow.y)
+            done: Tensor = getattr(sample, f"{name}Sampler")(network, order=order, steps=steps, silent=True, dtype=flow.y.dtype)(flow.y)
             return done
 
         return Peer("azula", f"{name}-{order}", run)

@@ -36,8 +36,8 @@ class DPMpp2M(Predictor):
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         sde = reverse.sde
         assert isinstance(sde, LinearSDE)
-        steps = [self._update(sde, each, intervals[row - 1] if row else None) for row, each in enumerate(intervals)]
-        return History(Plan("denoised", 1, steps, [None] * len(steps), intervals[0].index))
+        steps = tuple(self._update(sde, each, intervals[row - 1] if row else None) for row, each in enumerate(intervals))
+        return History(Plan("denoised", 1, steps, (None,) * len(steps), intervals[0].index))
 
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         return advance(state, reverse, x, interval, noise)

@@ -9,6 +9,7 @@ at no further evaluation; the value is not taken anew. From order 3 on the paper
 they agree up to a factor that goes to 1.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, final
 
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
 from scoresde.core.multistep import Along, Form, History, Variable, advance, begin
+
+_EQUAL_STEPS = (1, 2, 11 / 3, 20 / 3)  # amplifications through 1 to 4 values
 
 
 @final
@@ -32,15 +35,18 @@ class UniPC(Predictor):
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")
     variable: Variable = option("log_snr", help="by polynomials in the log-SNR, or in the angle arctan(sigma / (alpha scale))")
     scale: float = option(1.0, above=0, help="the noise-to-signal ratio in the middle of the angle, where the values change most")
+    amplification: float | None = option(None, at_least=1, help="what a prediction may make of an error of the values; left out: anything")
 
     @property
     def ode_order(self) -> int | None:
         # The first step bounds it by 3; with the denoised mean, which hardly changes there, order 3 does not show it above errors of 1e-7.
-        return self.order + 1 if self.form == "denoised" and self.order < 4 else min(self.order + 1, 3)
+        order = self.order if self.amplification is None else min(self.order, sum(most <= self.amplification for most in _EQUAL_STEPS))
+        return order + 1 if self.form == "denoised" and order < 4 else min(order + 1, 3)
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)
-        return begin(reverse.sde, intervals, self.order, self.form, correct=True, along=Along(self.variable, self.scale))
+        most, along = math.inf if self.amplification is None else self.amplification, Along(self.variable, self.scale)
+        return begin(reverse.sde, intervals, self.order, self.form, correct=True, along=along, amplification=most)
 
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         return advance(state, reverse, x, interval, noise)

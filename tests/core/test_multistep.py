@@ -1,5 +1,6 @@
 """Exponential Adams steps: exact where the values are polynomials in lambda, and in law where noise is added."""
 
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from scipy.integrate import quad
 from scoresde.core import Interval, Reverse, Score
 from scoresde.core.multistep import Along, advance, begin, half_log_snr, update
 from scoresde.core.testing import BatchNoise
+from scoresde.plugins.grid.uniform import Uniform
 from scoresde.plugins.sde.sub_vp import SubVP
 from scoresde.plugins.sde.ve import VE
 from scoresde.plugins.sde.vp import VP
@@ -86,3 +88,32 @@ def test_a_long_step_with_noise_uses_one_value():
     grid = [Interval(0.6, 0.5, 0, 3), Interval(0.5, 0.4, 1, 3), Interval(0.4, 0.01, 2, 3)]
     assert [len(step.weights) for step in begin(sde, grid, 3, "denoised", tau=1.0).plan.steps] == [1, 2, 1]
     assert [len(step.weights) for step in begin(sde, grid, 3, "denoised").plan.steps] == [1, 2, 3]
+
+
+def amplified(step):
+    return sum(map(abs, step.weights)) / abs(sum(step.weights))
+
+
+def test_equal_steps_amplify_as_they_do():
+    """1, 2, 11/3 and 20/3 through 1 to 4 values, where the kernel of the integral hardly changes within a step."""
+    sde = VP()
+    times = [float(sde.time(2 * (0.5 - 0.002 * i))) for i in range(6)][::-1]
+    grid = [Interval(t, s, i, 5) for i, (t, s) in enumerate(itertools.pairwise(times))]
+    found = [amplified(step) for step in begin(sde, grid, 4, "noise").plan.steps]
+    assert found == pytest.approx([1, 2, 11 / 3, 20 / 3, 20 / 3], rel=0.02)
+
+
+@pytest.mark.parametrize("most", [1.0, 1.5, 2.5, 5.0])
+def test_no_step_amplifies_more_than_it_may(most):
+    """The sum of the weights, which a constant value is multiplied by, stays; one that may amplify less goes through what it may."""
+    sde = VP()
+    grid = Uniform().intervals(sde, 8)
+    free, bound = (begin(sde, grid, 4, "denoised", correct=True, amplification=each).plan for each in (math.inf, most))
+    for row, (one, other) in enumerate(zip(free.steps, bound.steps, strict=True)):
+        assert sum(other.weights) == pytest.approx(sum(one.weights), rel=1e-12)
+        assert amplified(other) <= most + 1e-12
+        if amplified(one) <= most:
+            assert other == one
+        correction = bound.corrections[row]
+        assert correction is None or len(correction.weights) == len(other.weights) + 1
+    assert max(map(amplified, bound.steps)) > 0.7 * most
