@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresde.core import Corrector, Predictor, Score
+from scoresde.core import Corrector, Grid, Predictor, Score
 from scoresde.core.data import DataSpec
 from scoresde.core.experiment import load
 from scoresde.core.features import Features
@@ -35,7 +35,7 @@ from scoresde.core.sampling import generate
 from scoresde.core.schedule import Denoise, scheduled
 from scoresde.core.stages.metrics import How, against_data
 from scoresde.core.workspace import Workspace
-from scoresde.plugins import Auto, Classifier, Langevin, PredictorCorrector, ReverseDiffusion
+from scoresde.plugins import Auto, Classifier, Langevin, LogSNR, PredictorCorrector, ReverseDiffusion, SASolver
 from scoresde.registry import Registry
 
 COUNT, CHUNK = 256, 64
@@ -49,12 +49,14 @@ class Method(NamedTuple):
     predictor: Predictor
     corrector: Corrector | None = None
     denoise: Denoise = "mean"
+    grid: Grid | None = None
 
 
 AUTO = [Method("auto", budget, Auto(), denoise="flow") for budget in (200, 5, 10, 20, 50, 100)]
 BARE = [Method("auto, not denoised", budget, Auto()) for budget in (10, 20)]
 PAPER = [Method("reverse_diffusion + langevin", budget, ReverseDiffusion(), Langevin(snr=0.01)) for budget in (100, 500, 2000)]
-METHODS = [*AUTO, *BARE, Method("reverse_diffusion", 100, ReverseDiffusion()), *PAPER]
+NOISY = [Method("sa_solver", budget, SASolver(), denoise="tweedie", grid=LogSNR()) for budget in (20, 50, 100)]
+METHODS = [*AUTO, *BARE, *NOISY, Method("reverse_diffusion", 100, ReverseDiffusion()), *PAPER]
 
 
 def opened(folder: Path, root: str | None) -> Workspace:
@@ -66,7 +68,7 @@ def opened(folder: Path, root: str | None) -> Workspace:
 def drawn(method: Method, score: Score, spec: DataSpec, count: int, out: Path) -> Tensor:
     """The samples (count, *shape), in the model's range, a chunk at a time."""
     sampler = PredictorCorrector(predictor=method.predictor, corrector=method.corrector)
-    run, parts = scheduled(score.sde, sampler, None, 1, method.budget, method.denoise), []
+    run, parts = scheduled(score.sde, sampler, method.grid, 1, method.budget, method.denoise), []
     assert run.evaluations is not None
     assert run.evaluations <= method.budget
     for first in range(0, count, CHUNK):

@@ -158,7 +158,7 @@ def plot(path: Path, rows: Sequence[Row], metric: Metric = "error", highlight: s
         figure.supxlabel("evaluations of the score")
         figure.supylabel(WORDS.get(metric, metric))
         handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
         kind = path.suffix.removeprefix(".") or "png"
         bare = {"Date": None} if kind == "svg" else None  # the same figures give the same file
         write_file(path, lambda temporary: figure.savefig(temporary, format=kind, metadata=cast(Any, bare)))
