@@ -7,7 +7,6 @@ manifest holds the step and what else is a number. ``best`` is the checkpoint th
 import errno
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import UserError
-from .files import read_json, recover_folder, write_folder, write_json
+from .files import read_json, recover_folder, remove_folder, write_folder, write_json
 
 _KEPT = 2
 
@@ -43,9 +42,14 @@ def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], m
 def save_step(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], manifest: Mapping[str, Any]) -> Path:
     """Writes the checkpoint of a step and removes all but the newest two of their kind."""
     path = save(folder, f"step-{step:08d}", tensors, manifest)
-    for old in sorted(folder.glob("step-*"))[:-_KEPT]:
-        shutil.rmtree(old)
+    prune(folder)
     return path
+
+
+def prune(folder: Path) -> None:
+    """Removes all but the newest two checkpoints of steps."""
+    for old in sorted(folder.glob("step-*"))[:-_KEPT]:
+        remove_folder(old)
 
 
 def newest(folder: Path) -> Path | None:

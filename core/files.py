@@ -76,9 +76,16 @@ def recover_folder(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Removes a folder, which is whole until it is gone under its name."""
+    going = path.with_name(f".removing-{os.getpid()}-{path.name}")
+    os.replace(path, going)
+    shutil.rmtree(going)
+
+
 def remove_unfinished(parent: Path) -> None:
-    """Removes what killed processes left half-written in a folder."""
-    for path in parent.glob(".writing-*"):
+    """Removes what killed processes left half-written, or half-removed, in a folder."""
+    for path in (*parent.glob(".writing-*"), *parent.glob(".removing-*")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

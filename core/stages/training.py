@@ -11,7 +11,7 @@ import tomli
 from torch import nn
 
 from ..batches import Batches
-from ..checkpoint import load_weights, newest, read, save, save_step
+from ..checkpoint import load_weights, newest, prune, read, save, save_step
 from ..data import Items, Subset
 from ..errors import NonFiniteError, StoppedError, UserError
 from ..experiment import Optimisation
@@ -82,6 +82,7 @@ class TrainingRun:
         if self.workspace.is_main:
             remove_unfinished(self.checkpoints)
             remove_unfinished(self.snapshots)
+            prune(self.checkpoints)
         self.workspace.accelerator.wait_for_everyone()
         path = newest(self.checkpoints)
         if path is None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from scoresde.core.checkpoint import load_weights, newest, read, read_tensors, save, save_step, write_tensors
 from scoresde.core.errors import UserError
-from scoresde.core.files import remove_unfinished
+from scoresde.core.files import remove_folder, remove_unfinished
 
 TENSORS = {"model": {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}, "optimizer": {"a/exp_avg": torch.ones(2, 3)}}
 
@@ -54,6 +54,26 @@ def test_what_a_killed_process_left_is_no_checkpoint_and_is_removed(tmp_path: Pa
     assert newest(tmp_path) == tmp_path / "step-00000005"
     remove_unfinished(tmp_path)
     assert not (tmp_path / ".writing-x").exists()
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_checkpoint_is_never_half_removed(tmp_path: Path, removed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies when so many files of the oldest are gone: what is left under its name is whole, and the next start tidies."""
+    for step in (5, 10):
+        save_step(tmp_path, step, TENSORS, {"step": step})
+
+    def dies(path: Path) -> None:
+        for file in sorted(path.iterdir())[:removed]:
+            file.unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", dies)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(tmp_path / "step-00000005")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-00000010"]
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000010"]
 
 
 @pytest.mark.parametrize(
