@@ -61,7 +61,9 @@ MINE: dict[str, tuple[Predictor, Grid | None]] = {
     "ddim eta = 1, log_snr": (DDIM(eta=1.0), LogSNR()),
     "dpmpp_2m eta = 1, log_snr": (DPMpp2M(eta=1.0), LogSNR()),
     "dpmpp_3m eta = 1, log_snr": (DPMpp3M(eta=1.0), LogSNR()),
+    "dpmpp_2m eta = 1, karras": (DPMpp2M(eta=1.0), Karras()),
     "sa_solver, log_snr": (SASolver(), LogSNR()),
+    "sa_solver, karras": (SASolver(), Karras()),
     "heun churn, karras": (Heun(churn=40.0, churn_from=0.05, churn_to=50.0, noise_scale=1.003), Karras()),
     **PAPERS,
 }

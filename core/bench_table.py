@@ -82,6 +82,32 @@ def summary(rows: Sequence[Row], metric: Metric = "error") -> str:
     return "\n".join(lines)
 
 
+def behind(rows: Sequence[Row], metric: Metric = "error") -> list[Row]:
+    """The best of other libraries, where it is ahead of ``auto``."""
+    found = []
+    for problem in PROBLEMS:
+        for budget in BUDGETS:
+            mine = best((row for row in rows if row.method == "auto"), problem, budget, metric)
+            other = best((row for row in rows if row.library != OURS), problem, budget, metric)
+            if other and (mine is None or getattr(other.figures, metric) < getattr(mine.figures, metric)):
+                found.append(other)
+    return found
+
+
+def noisy(rows: Sequence[Row], metric: Metric = "sliced_w2") -> str:
+    """Markdown: of the methods with noise the best of each library in each cell, beside as many exact draws."""
+    drawn = [row for row in rows if row.figures.error is None and row.budget is not None]
+    libraries = sorted({row.library for row in drawn}, key=lambda name: (name != OURS, name))
+    lines = [_line(["problem", "evaluations", *libraries, "exact draws"]), _line(["---"] * (3 + len(libraries)))]
+    for problem in PROBLEMS:
+        exact = next((row for row in rows if row.problem == problem and row.method == "exact draws"), None)
+        for budget in BUDGETS:
+            cells = [best((row for row in drawn if row.library == library), problem, budget, metric) for library in libraries]
+            named = [f"{_number(row, metric)} ({row.method})" if row else "" for row in cells]
+            lines.append(_line([problem, str(budget), *named, _number(exact, metric) if exact else ""]))
+    return "\n".join(lines)
+
+
 def table(rows: Sequence[Row], problem: str, metric: Metric = "error") -> str:
     """Markdown: every method on one problem against the budget. A count that is not the budget stands beside the figure."""
     lines = [_line(["method", *(str(budget) for budget in BUDGETS)]), _line(["---"] * (1 + len(BUDGETS)))]

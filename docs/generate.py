@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from scoresde.core import KINDS, Component
+from scoresde.core import bench_table as bench
 from scoresde.core.cli import main
 from scoresde.core.experiment import Experiment, describe, shipped
 from scoresde.core.experiment.schema import options
@@ -76,7 +77,28 @@ def experiments() -> str:
     return _table(("experiment", "what it does"), [(f"`{entry.name}`", cell(entry.description)) for entry in shipped()])
 
 
-PARTS: dict[str, Callable[..., str]] = {part.__name__: part for part in (components, kinds, tables, commands, hooks, checks, experiments)}
+def summary(metric: bench.Metric) -> str:
+    """``auto`` beside the best of every other library in each cell of the benchmark of samplers."""
+    return bench.summary(bench.load().rows, metric)
+
+
+def behind(metric: bench.Metric) -> str:
+    """Where another library is ahead of ``auto``."""
+    found = bench.behind(bench.load().rows, metric)
+    if not found:
+        return "In none of these cells is a method of another library ahead of `auto`."
+    cells = "; ".join(f"{row.problem}, {row.budget} evaluations ({row.library})" for row in found)
+    return f"Another library is ahead of `auto` at: {cells}."
+
+
+def noisy() -> str:
+    """The best method with noise of each library, by its law."""
+    return bench.noisy(bench.load().rows)
+
+
+PARTS: dict[str, Callable[..., str]] = {
+    part.__name__: part for part in (components, kinds, tables, commands, hooks, checks, experiments, summary, behind, noisy)
+}
 
 
 def prose(text: str | None) -> str:

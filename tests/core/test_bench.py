@@ -7,8 +7,23 @@ import pytest
 import torch
 
 from scoresde.core import Reverse, flow
-from scoresde.core.bench import Figures, carried, floor, is_noisy, measure, of_sampler, problem
-from scoresde.core.bench_table import Known, Row, best, comparison, load, plot, save, summary, table, write
+from scoresde.core.bench import BUDGETS, Figures, carried, floor, is_noisy, measure, of_sampler, problem
+from scoresde.core.bench_table import (
+    FIGURES,
+    PROBLEMS,
+    Known,
+    Row,
+    behind,
+    best,
+    comparison,
+    load,
+    noisy,
+    plot,
+    save,
+    summary,
+    table,
+    write,
+)
 from scoresde.core.testing import BatchNoise, mixture_problem, mixture_score
 from scoresde.plugins import DDIM, ODE, VE, VP, Auto, Heun, LogSNR, PredictorCorrector, ReverseDiffusion, SubVP
 
@@ -123,6 +138,29 @@ def test_tables():
     assert lines[0] == "| problem | evaluations | `auto` | k-diffusion |"
     assert "| 2-D vp | 5 | **0.1** | 0.2 (lms, log) |" in lines
     assert "| 2-D vp | 10 | **0.01** | 1.2e-04 (euler, log) |" in lines
+
+
+def test_where_another_library_is_ahead():
+    assert behind(ROWS) == [ROWS[6]]
+    assert behind(ROWS, "sliced_w2") == []  # no further than auto
+    assert behind(ROWS[4:6]) == ROWS[4:6]  # where auto has no figure
+
+
+def test_methods_with_noise_stand_beside_exact_draws():
+    floor_row = Row("scoresde", "exact draws", "2-D vp", None, Figures(0, None, 0.11, 0.0, 0.0))
+    found = noisy([*ROWS, row("sde, log", 20, None, "k-diffusion"), floor_row]).splitlines()
+    assert found[0] == "| problem | evaluations | scoresde | k-diffusion | exact draws |"
+    assert found[2 + 6 + 1] == "| 2-D vp | 10 | 0.5 (noisy) |  | 0.11 |"
+    assert found[2 + 6 + 2] == "| 2-D vp | 20 |  | 0.5 (sde, log) | 0.11 |"
+
+
+def test_figures_come_with_the_package():
+    """Of auto, of all libraries, and of exact draws, in every cell."""
+    versions, rows = load(FIGURES)
+    assert set(versions) == {"scoresde", "k-diffusion", "diffusers", "azula"} == {each.library for each in rows}
+    for cell in PROBLEMS:
+        assert {each.budget for each in rows if (each.problem, each.method) == (cell, "auto")} == set(BUDGETS)
+        assert [each.budget for each in rows if (each.problem, each.method) == (cell, "exact draws")] == [None]
 
 
 def test_a_method_is_compared_with_auto_and_with_the_best_other():
