@@ -32,6 +32,7 @@ from scoresde.plugins import (
     PredictorCorrector,
     ReverseDiffusion,
     SASolver,
+    Uniform,
     UniPC,
 )
 
@@ -40,14 +41,14 @@ Run: TypeAlias = Callable[[], object]
 
 MINE: dict[str, tuple[Predictor, Grid | None, Prediction]] = {
     "ddim": (DDIM(), LogSNR(), "noise"),
-    "reverse_diffusion, flow": (ReverseDiffusion(probability_flow=True), None, "score"),
+    "reverse_diffusion, flow": (ReverseDiffusion(probability_flow=True), Uniform(), "score"),
     "dpmpp_2m": (DPMpp2M(), LogSNR(), "denoised"),
     "dpmpp_3m": (DPMpp3M(), LogSNR(), "denoised"),
     "adams_bashforth": (AdamsBashforth(), LogSNR(), "noise"),
     "unipc": (UniPC(), LogSNR(), "noise"),
     "auto": (Auto(), None, "denoised"),
     "heun": (Heun(), LogSNR(), "score"),
-    "reverse_diffusion": (ReverseDiffusion(), None, "score"),
+    "reverse_diffusion": (ReverseDiffusion(), Uniform(), "score"),
     "ddim eta = 1": (DDIM(eta=1.0), LogSNR(), "noise"),
     "dpmpp_2m eta = 1": (DPMpp2M(eta=1.0), LogSNR(), "denoised"),
     "sa_solver": (SASolver(), LogSNR(), "denoised"),
