@@ -71,7 +71,7 @@ def of_mine(name: str, x: Tensor, noise: Noise) -> Run:
 def of_peer(peer: Peer, x: Tensor) -> Run:
     given = torch.full_like(x, 0.1)
     flow = Flow(lambda y, level: given, 80 * x, 80.0, 0.01)
-    levels = SPACINGS["log"](flow.top, flow.end, STEPS)
+    levels = SPACINGS["log"](flow.top, flow.end, STEPS).to(x.dtype)
 
     def run() -> None:
         with torch.no_grad():
