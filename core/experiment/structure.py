@@ -71,7 +71,7 @@ class Structure:
         for key, field in fields.items():
             try:
                 if key in table.content:
-                    values[key] = self.value(table.content[key], field)
+                    values[key] = None if _left_out(table.content[key], field) else self.value(table.content[key], field)
                 elif field.metadata.get("use") is not None and field.default is attrs.NOTHING:
                     values[key] = self._component(table.within(key), field, field.type)
                 elif field.default is attrs.NOTHING and base is None:
@@ -204,6 +204,12 @@ class Structure:
     def _refuse(self, node: Node, what: str) -> NoReturn:
         self.problems.append(Problem(node.place, what))
         raise RefusedError
+
+
+def _left_out(node: Node, field: Option) -> bool:
+    """Whether ``false`` stands where there may be a table or none: so that one of an extended file can be left out."""
+    wanted = without_none(field.type)
+    return node.content is False and field.default is None and (is_component(wanted) or attrs.has(wanted))
 
 
 def _reason(error: Exception) -> str:

@@ -43,6 +43,15 @@ def test_tables_that_are_there_take_the_built_in_defaults(base: str, loaded: Loa
     assert experiment.evaluation.classifier is False
 
 
+def test_false_leaves_out_what_may_be_missing(base: str, loaded: Loads) -> None:
+    """A table of the experiment, or an optional component in one; other values are not taken for it."""
+    walk = '[sampling]\ncorrector = { use = "langevin" }\n'
+    assert loaded(base + walk).sampling.sampler.corrector is not None
+    assert loaded(base + walk, "sampling.corrector=false", "sampling.grid=false").sampling.sampler.corrector is None
+    assert loaded(base + '[conditioning]\nuse = "mask"\n', "conditioning=false").conditioning is None
+    assert loaded("conditioning = false\n" + base).conditioning is None
+
+
 def test_an_inline_component_shares_its_table_with_settings(base: str, loaded: Loads) -> None:
     correctors = '[[sampling.correctors]]\nuse = "langevin"\n[[sampling.correctors]]\nuse = "langevin"\nsnr = 0.2\n'
     text = '[sampling]\ncount = 3\nuse = "chain"\nhigh = 5\n' + correctors
