@@ -140,6 +140,7 @@ class Predictor(Component):
     needs: ClassVar[type[Any]] = SDE
     couples: ClassVar[bool] = False  # whether a sample's result depends on its batch-mates
     projectable: ClassVar[bool] = True  # whether a projection may change the state between its steps
+    remakes: ClassVar[bool] = False  # whether a step makes the one before again, and so undoes what a corrector did between
 
     @property
     def ode_order(self) -> int | None:

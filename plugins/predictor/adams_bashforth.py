@@ -25,6 +25,7 @@ class AdamsBashforth(Predictor):
     name = "adams_bashforth"
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
+    remakes: ClassVar[bool] = True
 
     order: int = option(3, at_least=1, at_most=4, help="values that a step extrapolates; the first steps have fewer")
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")

@@ -34,6 +34,7 @@ class Auto(Predictor):
     name = "auto"
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
+    remakes: ClassVar[bool] = True
 
     @property
     def ode_order(self) -> int | None:

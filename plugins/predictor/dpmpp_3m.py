@@ -23,6 +23,7 @@ class DPMpp3M(Predictor):
     name = "dpmpp_3m"
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
+    remakes: ClassVar[bool] = True
 
     eta: float = option(0.0, at_least=0, help="the noise, in units of the reverse SDE's: 0 for none, 1 for 3M SDE")
 

@@ -30,6 +30,7 @@ class UniPC(Predictor):
     name = "unipc"
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
+    remakes: ClassVar[bool] = True
 
     order: int = option(3, at_least=1, at_most=4, help="values that a prediction goes through; its correction goes through one more")
     form: Form = option("noise", help="what is extrapolated: the predicted noise, or the denoised mean")

@@ -45,6 +45,11 @@ class PredictorCorrector(Sampler):
                 f"predictor {predictor.name!r} evaluates at the end of a step, which this grid does not have: take grid uniform"
                 " (or ladder = true, where the predictor has it)"
             )
+        if self.corrector is not None and self.corrector.evaluations and predictor.remakes:
+            raise ValueError(
+                f"predictor {predictor.name!r} makes a step again once it has the value at its end, and would undo what corrector"
+                f" {self.corrector.name!r} does between: corrector = false leaves it out"
+            )
         if predictor.steps_ladder and len(intervals) != sde.levels:
             raise ValueError(f"ladder = true takes steps of 1/{sde.levels}: it needs steps = {sde.levels}, got {len(intervals)}")
         if predictor.steps_ladder or (self.corrector is not None and self.corrector.reads_ladder):

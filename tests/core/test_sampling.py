@@ -21,6 +21,7 @@ from scoresde.plugins.predictor.euler_maruyama import EulerMaruyama
 from scoresde.plugins.predictor.none import NoPredictor
 from scoresde.plugins.predictor.ode import ODE
 from scoresde.plugins.predictor.reverse_diffusion import ReverseDiffusion
+from scoresde.plugins.predictor.unipc import UniPC
 from scoresde.plugins.sampler.predictor_corrector import PredictorCorrector
 from scoresde.plugins.sde.sub_vp import SubVP
 from scoresde.plugins.sde.ve import VE
@@ -227,6 +228,18 @@ def test_parts_that_do_not_fit_are_refused():
     message = r"^predictor 'ode' cannot carry a projection, which would jump inside its steps: take another predictor$"
     with pytest.raises(ValueError, match=message):
         sample(VP(), network, shape=(2, 32), predictor=ODE(), condition=condition)
+
+
+def test_a_predictor_that_makes_steps_again_takes_no_corrector():
+    """It would find the state once more from where its last step began, before the correction."""
+    network = lambda x, t: -x  # noqa: E731
+    message = (
+        r"^predictor 'unipc' makes a step again once it has the value at its end, and would undo what corrector 'langevin' does between:"
+        r" corrector = false leaves it out$"
+    )
+    with pytest.raises(ValueError, match=message):
+        sample(VP(), network, shape=(2, 2), predictor=UniPC(), corrector=Langevin(), steps=5)
+    assert sample(VP(), network, shape=(2, 2), predictor=UniPC(), corrector=NoCorrector(), steps=5).shape == (2, 2)
 
 
 def test_a_run_may_start_uniformly_in_a_range():
