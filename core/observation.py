@@ -15,7 +15,7 @@ from .interfaces import Conditioner, Operator
 from .linear_map import Linear, adjoint, conjugate_gradients, matrix
 from .mixture import Mixture
 from .noise import Noise
-from .scalars import add_scaled
+from .scalars import Scalar, add_scaled, broadcast
 
 _ITERATIONS = 50  # of conjugate gradients on A A^T, which cost no evaluation of a network
 _TOLERANCE = 1e-6
@@ -43,11 +43,12 @@ class Observation:
         """A^T v, shape of ``like``."""
         return adjoint(self.apply, v, like)
 
-    def weighted(self, v: Tensor, like: Tensor, noise: float, spread: float) -> Tensor:
+    def weighted(self, v: Tensor, like: Tensor, noise: float, spread: Scalar) -> Tensor:
         """(noise^2 I + spread^2 A A^T)^-1 v, shape of y, where items are like ``like``."""
+        variance = broadcast(spread**2, v)
 
         def system(u: Tensor) -> Tensor:
-            return noise**2 * u + spread**2 * self.apply(self.adjoint(u, like))
+            return noise**2 * u + variance * self.apply(self.adjoint(u, like))
 
         return conjugate_gradients(system, v, _ITERATIONS, _TOLERANCE)
 

@@ -12,30 +12,31 @@ from typing import final
 import torch
 from torch import Tensor
 
+from .scalars import Scalar, broadcast
 from .score import Score
 from .sde import LinearSDE
 
 
 @final
 class Denoised:
-    """Score and denoised mean at (x (B, *), t), with products by J^T. One evaluation of the score.
+    """Score and denoised mean at (x (B, *), t), t one time or one for each sample (B,), with products by J^T. One evaluation of the score.
 
     Where x itself is differentiated, as for the divergence of a guided score, so are the products.
     """
 
-    def __init__(self, score: Score, x: Tensor, t: float) -> None:
+    def __init__(self, score: Score, x: Tensor, t: Scalar) -> None:
         sde = score.sde
         assert isinstance(sde, LinearSDE)
-        self.alpha, self.sigma = float(sde.alpha(t)), float(sde.sigma(t))
+        self.alpha, self.sigma = sde.alpha(t), sde.sigma(t)
         self._outer = torch.is_grad_enabled() and x.requires_grad
         with torch.enable_grad():
             self._x = x if self._outer else x.detach().requires_grad_()
             self._score = score(self._x, t)
-            self._mean = (self._x + self.sigma**2 * self._score) / self.alpha
+            self._mean = (self._x + broadcast(self.sigma**2, x) * self._score) / broadcast(self.alpha, x)
         self.score, self.mean = (self._score, self._mean) if self._outer else (self._score.detach(), self._mean.detach())
 
     @property
-    def variance(self) -> float:
+    def variance(self) -> Scalar:
         """sigma^2 / alpha, by which J becomes the covariance."""
         return self.sigma**2 / self.alpha
 

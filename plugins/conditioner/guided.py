@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor
 
-from scoresde.core import Condition, Denoised, Score
+from scoresde.core import Condition, Denoised, Scalar, Score
 
 
 @final
@@ -19,7 +19,7 @@ class Guided(Condition):
         if self.scale == 0:
             return score
 
-        def guided(x: Tensor, t: float) -> Tensor:
+        def guided(x: Tensor, t: Scalar) -> Tensor:
             at = Denoised(score, x, t)
             return at.score + self.scale * self.guidance(at)
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, final
 import attrs
 from torch import Tensor
 
-from scoresde.core import SDE, Condition, Denoised, LinearConditioner, LinearSDE, Noise, conjugate_gradients, option
+from scoresde.core import SDE, Condition, Denoised, LinearConditioner, LinearSDE, Noise, broadcast, conjugate_gradients, option
 
 from .guided import Guided
 
@@ -39,11 +39,13 @@ class MMPS(LinearConditioner):
         observation = self.observation(y, **observed)
 
         def guidance(at: Denoised) -> Tensor:
-            def system(u: Tensor) -> Tensor:
-                spread = at.pull(observation.adjoint(u, at.mean))
-                return self.std**2 * u + at.variance * observation.apply(spread)
+            residual = observation.residual(at.mean)
+            variance = broadcast(at.variance, residual)
 
-            u = conjugate_gradients(system, observation.residual(at.mean), self.iterations, tolerance=1e-6)
+            def system(u: Tensor) -> Tensor:
+                return self.std**2 * u + variance * observation.apply(at.pull(observation.adjoint(u, at.mean)))
+
+            u = conjugate_gradients(system, residual, self.iterations, tolerance=1e-6)
             return at.pull(observation.adjoint(u, at.mean))
 
         return Guided(guidance, self.scale)

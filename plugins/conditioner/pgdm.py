@@ -8,14 +8,13 @@ r^2 being exact for data N(mu, s^2 I), s = ``data_std`` (the paper's r^2 has s =
 beside the score's evaluation is one backward pass through the network.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import attrs
 from torch import Tensor
 
-from scoresde.core import SDE, Condition, Denoised, LinearConditioner, LinearSDE, Noise, option
+from scoresde.core import SDE, Condition, Denoised, LinearConditioner, LinearSDE, Noise, Scalar, option, sqrt
 
 from .guided import Guided
 
@@ -47,6 +46,6 @@ class PGDM(LinearConditioner):
         return Guided(guidance, self.scale)
 
 
-def spread_of(at: Denoised, data_std: float) -> float:
+def spread_of(at: Denoised, data_std: float) -> Scalar:
     """r."""
-    return data_std * at.sigma / math.hypot(data_std * at.alpha, at.sigma)
+    return data_std * at.sigma / sqrt((data_std * at.alpha) ** 2 + at.sigma**2)

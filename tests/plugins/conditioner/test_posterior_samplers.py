@@ -15,6 +15,7 @@ from scoresde.plugins.conditioner.pgdm import PGDM
 from scoresde.plugins.conditioner.repaint import RePaint
 from scoresde.plugins.conditioner.twisted import Twisted
 from scoresde.plugins.grid.uniform import Uniform
+from scoresde.plugins.likelihood.probability_flow import ProbabilityFlow
 from scoresde.plugins.operator.block_average import BlockAverage
 from scoresde.plugins.operator.channel_mixing import ChannelMixing
 from scoresde.plugins.operator.mask import Mask
@@ -57,6 +58,29 @@ def test_mmps_has_the_exact_posterior_score_of_gaussian_data(sde, t):
     y = conditioner.observe(draws(law, 1, seed=2), BatchNoise(3))["y"].expand(5, -1)
     guided = conditioner.condition(sde, y, BatchNoise()).guide(mixture_score(sde, law))
     assert torch.allclose(guided(x, t), posterior_score(sde, conditioner, law, y, x, t), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("conditioner", [MMPS(operator=ROWS, std=0.3), PGDM(operator=ROWS, std=0.3)], ids=lambda one: one.name)
+@by_sde
+def test_guidance_takes_a_time_for_each_sample(sde, conditioner):
+    """As the solvers by tolerance evaluate it, and the likelihood, which differentiates it once more."""
+    law, times = mixture_problem(4, 2), torch.tensor([0.02, 0.3, 0.9], dtype=torch.float64)
+    x = draws(law, 3)
+    y = conditioner.observe(draws(law, 1, seed=2), BatchNoise(3))["y"].expand(3, -1)
+    guided = conditioner.condition(sde, y, BatchNoise()).guide(mixture_score(sde, law))
+    for row, t in enumerate(times.tolist()):
+        assert torch.allclose(guided(x, times)[row], guided(x, t)[row], rtol=1e-9, atol=1e-9)
+
+
+@by_sde
+def test_the_flow_of_a_guided_score_has_the_density_of_the_exact_posterior(sde):
+    """Of Gaussian data by MMPS; the likelihood differentiates the guidance once more."""
+    law, conditioner = mixture_problem(4, 1), MMPS(operator=ROWS, std=0.3)
+    x = draws(law, 3)
+    y = conditioner.observe(draws(law, 1, seed=2), BatchNoise(3))["y"].expand(3, -1)
+    guided = conditioner.condition(sde, y, BatchNoise()).guide(mixture_score(sde, law))
+    value = ProbabilityFlow(divergence="exact", ends="corrected").log_prob(Reverse(sde, guided), x, BatchNoise()).value
+    assert torch.allclose(value, conditioner.posterior(law, (4,), y[:1]).log_prob(x), rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("t", [0.02, 0.3, 0.9])
