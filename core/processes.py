@@ -96,6 +96,16 @@ def begin() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def start_anew() -> None:
+    """Makes accelerate forget the device and the precision of the work before: it keeps them for all that a process does.
+
+    What was made for that work is of no use afterwards.
+    """
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 def check_devices(device: str) -> None:
     """Raises UserError where this machine has fewer devices than processes."""
     import torch

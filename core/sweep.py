@@ -64,6 +64,8 @@ def variation(text: str) -> Variation:
     if not sign or not key.strip() or not values.strip():
         raise UserError(f"--vary {text}: expected KEY=VALUES, such as sampling.corrector.snr=0.01:0.30:0.01 or sampling.steps=50,100,200")
     found = _range(text, values) or _listed(values)
+    if not found:
+        raise UserError(f"--vary {text}: the list {values} has no values: expected some between the commas, such as 50,100,200")
     if len(set(found)) < len(found):
         raise UserError(f"--vary {text}: a value is there twice")
     return Variation(key.strip(), found)

@@ -71,9 +71,8 @@ class Sweep:
         self.base = list(options["overrides"])
         self.points = points(self.variations)
         self.experiments = [self._experiment(point) for point in self.points]
-        first = self.experiments[0]
-        self.out = Path("runs") / f"{first.experiment.name}-sweep" if out is None else out
-        self.stages = self._stages(first)
+        self.out = Path("runs") / f"{self.experiments[0].experiment.name}-sweep" if out is None else out
+        self.stages = [self._stages(experiment) for experiment in self.experiments]
         trained = self.origin is not None and RunFolder(self.origin).exists and not any(each.trains for each in self.variations)
         self.weights_from = (RunFolder(self.origin).weights_from or self.origin) if trained and self.origin is not None else None
 
@@ -81,6 +80,7 @@ class Sweep:
         """Trains where that is needed, measures point after point, and writes the table and the plot after each."""
         from ..errors import UserError
         from ..files import read_json, write_json
+        from ..processes import start_anew
         from ..progress import Progress
         from ..sweep import write_results
 
@@ -97,8 +97,9 @@ class Sweep:
         write_json(file, asked)
         done: list[Point] = []
         with Progress("sweep", len(self.points), unit="point", quiet=self.quiet) as progress:
-            for point, experiment in zip(self.points, self.experiments, strict=True):
-                done.append(self._measured(point, experiment))
+            for point, experiment, stages in zip(self.points, self.experiments, self.stages, strict=True):
+                start_anew()
+                done.append(self._measured(point, experiment, stages))
                 write_results(self.out, self.variations, done)
                 progress.update(1, **{self.measure: float(done[-1].figure["value"])})  # type: ignore[index]
         self._report(done)
@@ -134,29 +135,39 @@ class Sweep:
         return {"vary": varied, "measure": self.measure, "first": dumps(self.experiments[0], self.registry)}
 
     def _check(self) -> None:
-        """What no experiment says: data, weights, extractors. Raises UserError before anything is trained."""
+        """What no experiment says of any point: data, weights, extractors. Raises UserError before anything is trained."""
+        from ..errors import UserError
+        from ..processes import start_anew
         from ..runs import RunFolder
         from ..stages import prepare
         from ..workspace import Workspace
 
         training = [] if self.weights_from is not None else ["train"]
-        for experiment in (self.experiments[0], self.experiments[-1]):
-            prepare(Workspace(experiment, RunFolder(self.out), weights_from=self.weights_from, quiet=self.quiet), [*training, *self.stages])
+        for point, experiment, stages in zip(self.points, self.experiments, self.stages, strict=True):
+            start_anew()
+            try:
+                prepare(Workspace(experiment, RunFolder(self.out), weights_from=self.weights_from, quiet=self.quiet), [*training, *stages])
+            except UserError as error:
+                if point is self.points[0]:
+                    raise
+                raise UserError(f"{', '.join(point.overrides)}: {error}") from error
 
-    def _measured(self, point: "Point", experiment: "Experiment") -> "Point":
+    def _measured(self, point: "Point", experiment: "Experiment", stages: list[str]) -> "Point":
         from ..files import read_json
+        from ..processes import start_anew
         from ..stages.sampling import EVALUATIONS
         from ..sweep import folder_name, measured
 
-        weights = self.weights_from or self._trained(point, experiment)
+        weights = self.weights_from or self._trained(point)
+        start_anew()
         start = time.monotonic()
-        workspace = do_stages(experiment, self.registry, self.out / folder_name(point), self.stages, weights_from=weights, quiet=True)
+        workspace = do_stages(experiment, self.registry, self.out / folder_name(point), stages, weights_from=weights, quiet=True)
         figures = read_json(workspace.folder / "results.json")["figures"]
         seconds = sum(stage["seconds"] for stage in workspace.folder.facts["stages"].values()) or time.monotonic() - start
         cost = next((float(figure["value"]) for figure in figures if figure["name"] == EVALUATIONS), None)
         return point._replace(figure=measured(figures, self.measure), evaluations=cost, seconds=round(float(seconds), 3))
 
-    def _trained(self, point: "Point", experiment: "Experiment") -> Path:
+    def _trained(self, point: "Point") -> Path:
         """The folder of the training run that a point shares with those that differ in nothing that training depends on."""
         groups = list(dict.fromkeys(each.training(self.variations) for each in self.points))
         number = groups.index(point.training(self.variations))

@@ -94,6 +94,32 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(refused: Refused, done
     ]
 
 
+def test_every_point_is_checked_before_any_work(refused: Refused) -> None:
+    """Blocks of three do not divide pictures of 8 x 8, which only the data say: the point between two others is refused."""
+    blocks = ("--set", "conditioning.use=mmps", "--set", "conditioning.operator.use=block_average")
+    (line,) = refused(
+        "sweep", "small-digits.toml", "--vary", "conditioning.operator.factor=2,3,4", *blocks, "--measure", "mmps_misfit", "--quiet"
+    )
+    assert line.startswith("conditioning.operator.factor=3: ")
+    assert refused("sweep", "mixture-2d", "--vary", "sampling.count=2,1,3", "--measure", "mmd") == [
+        "sampling.count=1: evaluation.metrics: distances need two samples and four items to compare with, or more:"
+        " there are 1 samples and 10000 items"
+    ]
+
+
+def test_a_list_without_values_is_refused(refused: Refused) -> None:
+    assert refused("sweep", "tiny.toml", "--vary", "sampling.steps=,,", *ENERGY) == [
+        "--vary sampling.steps=,,: the list ,, has no values: expected some between the commas, such as 50,100,200"
+    ]
+
+
+def test_each_point_has_its_own_precision(done: Command) -> None:
+    done("sweep", "tiny.toml", "--vary", "training.precision=float32,bf16", *ENERGY, "--out", "precisions")
+    weights = [json.loads(Path("precisions", name, "weights.json").read_text())["digest"] for name in ("train-0001", "train-0002")]
+    assert weights[0] != weights[1]
+    assert [row["training.precision"] for row in table("precisions")] == ["float32", "bf16"]
+
+
 @pytest.mark.parametrize("measure", ["bits_per_dim"])
 def test_a_table_that_is_missing(refused: Refused, measure: str) -> None:
     Path("bare.toml").write_text(Path("tiny.toml").read_text().replace("[likelihood]\ncount = 4\nrtol = 1e-2\natol = 1e-2\n", ""))
