@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import attrs
 
+from .arguments import is_one_of
+
 
 class Component(ABC):
     """Base of every interface. A class is abstract (no ``name``) or final (with one); a final class cannot be subclassed.
@@ -58,7 +60,7 @@ class Within:
             if not self.holds(number):
                 raise ValueError(f"{number!r} is out of range: it must be {self}")
         allowed = get_args(attribute.type) if get_origin(attribute.type) is Literal else None
-        if allowed is not None and not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
+        if allowed is not None and not is_one_of(value, allowed):
             raise ValueError(f"{value!r} is no choice: it must be one of {', '.join(map(repr, allowed))}")
 
 

@@ -12,11 +12,12 @@ are multiplied by T: below 1, decoded samples are nearer to the modes and less d
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias, TypedDict, Unpack
+from typing import Literal, TypeAlias, TypedDict, Unpack, get_args
 
 import torch
 from torch import Tensor
 
+from .arguments import check_choice, given
 from .builtin import builtin
 from .chunks import chunks
 from .errors import NonFiniteError
@@ -34,30 +35,30 @@ _PARALLEL = 1e-6  # of pi; the sine of a smaller angle is no divisor
 class How(TypedDict, total=False):
     """How codes are found: by the likelihood ``method`` (the probability flow's with its defaults), from a network of which ``predicts``
     ("score"), ``time`` ("t") and ``scale_input`` say what it does (see ``Score``), with further ``inputs`` (B, *), given a ``condition``
-    that guides, in chunks of ``chunk`` (64) items, on ``device`` (the network's)."""
+    that guides, in chunks of ``chunk`` (64) items, on ``device`` (the network's). None is as not given, but as the ``time``."""
 
-    method: Likelihood
+    method: Likelihood | None
     predicts: Prediction
     time: TimeCoordinate | None
     scale_input: bool
-    inputs: Mapping[str, Tensor]
-    condition: Condition
+    inputs: Mapping[str, Tensor] | None
+    condition: Condition | None
     chunk: int
-    device: torch.device | str
+    device: torch.device | str | None
 
 
-def encode(sde: SDE, network: Callable[..., Tensor], x: Tensor, **how: Unpack[How]) -> Tensor:
+def encode(sde: SDE, network: Callable[..., Tensor], x: Tensor, **keywords: Unpack[How]) -> Tensor:
     """The latent codes at sde.t_max of x (B, *) in the model's range, of the shape and dtype of x, on the CPU.
 
     Raises ValueError where the condition is more than guidance, which no flow carries, or the method asks for more than the network's dtype
     holds; ArithmeticError where the solver gives an item up.
     """
-    return _run("encode", sde, network, x, how)
+    return _run("encode", sde, network, x, keywords)
 
 
-def decode(sde: SDE, network: Callable[..., Tensor], z: Tensor, *, temperature: float = 1.0, **how: Unpack[How]) -> Tensor:
+def decode(sde: SDE, network: Callable[..., Tensor], z: Tensor, *, temperature: float = 1.0, **keywords: Unpack[How]) -> Tensor:
     """The samples in the model's range with the latent codes ``temperature`` z, (B, *), on the CPU; otherwise as ``encode``."""
-    return _run("decode", sde, network, temperature * z, how)
+    return _run("decode", sde, network, temperature * z, keywords)
 
 
 def interpolate(first: Tensor, second: Tensor, steps: int = 8, kind: Kind = "spherical") -> Tensor:
@@ -65,6 +66,7 @@ def interpolate(first: Tensor, second: Tensor, steps: int = 8, kind: Kind = "sph
 
     Raises ValueError for opposite codes, between which no spherical path is the shortest.
     """
+    check_choice("kind", kind, get_args(Kind))
     if steps < 2 or first.shape != second.shape:
         raise ValueError(
             f"a path takes two codes of one shape and 2 steps or more: got {_words(first)}, {_words(second)} and {steps} steps"
@@ -110,21 +112,23 @@ def carry(
     return torch.cat(parts) if parts else x
 
 
-def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[..., Tensor], x: Tensor, how: How) -> Tensor:
-    score = as_score(sde, network, how.get("predicts", "score"), how.get("time", "t"), how.get("scale_input", False))
-    condition, inputs = how.get("condition", Condition()), how.get("inputs", {})
+def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[..., Tensor], x: Tensor, keywords: How) -> Tensor:
+    how = given(direction, keywords, How.__annotations__)
+    score = as_score(sde, network, how)
+    condition: Condition = how.get("condition", Condition())
+    inputs: Mapping[str, Tensor] = how.get("inputs", {})
     _check_invertible(condition)
     coupled = "condition" in how  # a condition's tensors have the batch's rows
     device = how.get("device", network_device(score.network))
     method: Likelihood = how["method"] if "method" in how else builtin("likelihood", "probability_flow")
     method.check(sde, torch.float64 if score.dtype is None else score.dtype)
 
-    def given(places: list[int]) -> Score:
+    def score_of(places: list[int]) -> Score:
         rows = {key: value[torch.as_tensor(places)].to(device) for key, value in inputs.items()}
         return condition.guide(score.given(**rows) if rows else score)
 
     with evaluating(score.network):
-        return carry(direction, method, given, x, chunk=len(x) if coupled else how.get("chunk", 64), device=device)
+        return carry(direction, method, score_of, x, chunk=len(x) if coupled else how.get("chunk", 64), device=device)
 
 
 def _check_invertible(condition: Condition) -> None:

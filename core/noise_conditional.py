@@ -1,11 +1,12 @@
 """Networks that are told the noise level of what they read, in any of the ways in which the papers tell them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final, get_args
 
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_choice
 from .scalars import Scalar, broadcast, double, log, sqrt
 from .sde import SDE, LinearSDE
 
@@ -24,7 +25,7 @@ class NoiseConditional:
     further tensors with the batch axis first, such as labels. A module is given its parameters' dtype whatever x has (a float64 state
     beside a float32 network).
 
-    Raises TypeError where the SDE is not linear and the time or the scaling needs it.
+    Raises ValueError for a time that is no choice, TypeError where the SDE is not linear and the time or the scaling needs it.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class NoiseConditional:
         scale_input: bool = False,
         inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
+        check_choice("time", time, (*get_args(TimeCoordinate), None))
         require_linear(sde, needs_linear(time, scale_input))
         self.sde, self.network, self.time = sde, network, time
         self.scale_input, self.inputs = scale_input, dict(inputs or {})

@@ -6,11 +6,12 @@ last bits change with its batch size. With its own noise stream (``SeededNoise``
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_choice, given
 from .builtin import builtin
 from .chunks import chunks
 from .errors import NonFiniteError
@@ -51,6 +52,7 @@ def finish(step: Step, score: Score, intervals: Sequence[Interval], denoise: Den
     flow goes from there to time 0: eps falls in proportion to rho = sigma / alpha, so that its integral is rho eps / 2, half of what
     takes x / alpha to the denoised mean. "reverse_diffusion": one noise-free step of the published chain there.
     """
+    check_choice("denoise", denoise, get_args(Denoise))
     if denoise == "mean":
         return step.mean
     end = intervals[-1].s if intervals[-1].s > 0 else intervals[-1].t
@@ -112,24 +114,24 @@ class How(TypedDict, total=False):
 
     The loop is ``sampler``, or predictor-corrector sampling with this predictor (reverse diffusion where none is given) and
     corrector, on ``grid`` (the predictor's own, or uniform) with ``steps`` (500) steps, or as many as take no more than ``evaluations`` of
-    the network. ``predicts`` ("score"), ``time`` ("t") and ``scale_input`` say what
-    the network does (see ``Score``). ``inputs`` are further inputs of the network, (B, *). ``seed`` is 0, ``device`` the network's,
-    where not given.
+    the network. ``predicts`` ("score"), ``time`` ("t") and ``scale_input`` say what the network does (see ``Score``, which has said it
+    where the network is one). ``inputs`` are further inputs of the network, (B, *). ``seed`` is 0, ``device`` the network's, where not
+    given; None is as not given, but as the ``time``.
     """
 
-    predictor: Predictor
-    corrector: Corrector
-    sampler: Sampler
-    grid: Grid
+    predictor: Predictor | None
+    corrector: Corrector | None
+    sampler: Sampler | None
+    grid: Grid | None
     steps: int
-    evaluations: int
+    evaluations: int | None
     predicts: Prediction
     time: TimeCoordinate | None
     scale_input: bool
-    inputs: Mapping[str, Tensor]
-    condition: Condition
+    inputs: Mapping[str, Tensor] | None
+    condition: Condition | None
     seed: int
-    device: torch.device | str
+    device: torch.device | str | None
 
 
 def sample(
@@ -139,12 +141,13 @@ def sample(
     shape: Sequence[int],
     denoise: Denoise = "mean",
     chunk: int = 64,
-    **how: Unpack[How],
+    **keywords: Unpack[How],
 ) -> Tensor:
     """Samples of this shape (B, *) from any module or callable, on the CPU; with ``inputs`` or a ``condition`` in a single chunk.
 
     Raises ValueError, in one line, where the parts cannot work together.
     """
+    how = given("sample", keywords, How.__annotations__)
     score, sampler, intervals = _prepare(sde, network, how, denoise)
     condition = how.get("condition")
     with evaluating(score.network):
@@ -162,8 +165,9 @@ def sample(
         )
 
 
-def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], **how: Unpack[How]) -> Iterator[Step]:
+def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], **keywords: Unpack[How]) -> Iterator[Step]:
     """The steps of a run with one batch of samples of this shape (B, *), to watch or to stop; otherwise as ``sample``."""
+    how = given("iterate", keywords, How.__annotations__)
     score, sampler, intervals = _prepare(sde, network, how)
     noise = SeededNoise(how.get("seed", 0), range(shape[0]), "sample")
     x = sde.prior_sample(shape, noise, device=how.get("device", network_device(score.network)))
@@ -184,7 +188,9 @@ def evaluating(network: object) -> Iterator[None]:
         network.train()
 
 
-def _prepare(sde: SDE, network: Callable[..., Tensor], how: How, denoise: Denoise = False) -> tuple[Score, Sampler, tuple[Interval, ...]]:
+def _prepare(
+    sde: SDE, network: Callable[..., Tensor], how: Mapping[str, Any], denoise: Denoise = False
+) -> tuple[Score, Sampler, tuple[Interval, ...]]:
     if "sampler" in how and ("predictor" in how or "corrector" in how):
         raise ValueError("give a sampler, or a predictor and a corrector, not both")
     if "sampler" in how:
@@ -194,13 +200,20 @@ def _prepare(sde: SDE, network: Callable[..., Tensor], how: How, denoise: Denois
         sampler = builtin("sampler", "predictor_corrector", predictor=predictor, corrector=how.get("corrector"))
     run = scheduled(sde, sampler, how.get("grid"), how.get("steps", 500), how.get("evaluations"), denoise)
     sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects="condition" in how and how["condition"].projects)
-    score = as_score(sde, network, how.get("predicts", "score"), how.get("time", "t"), how.get("scale_input", False))
+    score = as_score(sde, network, how)
     return (score.given(**how["inputs"]) if "inputs" in how else score), run.sampler, run.intervals
 
 
-def as_score(sde: SDE, network: Callable[..., Tensor], predicts: Prediction, time: TimeCoordinate | None, scale_input: bool) -> Score:
-    """The network's score; a Score is taken as it is."""
-    return network if isinstance(network, Score) else Score(sde, network, predicts, time, scale_input)
+def as_score(sde: SDE, network: Callable[..., Tensor], how: Mapping[str, Any]) -> Score:
+    """The network's score; a Score is taken as it is. Raises ValueError for one of another SDE, or one told again what it does."""
+    told = {name: how[name] for name in ("predicts", "time", "scale_input") if name in how}
+    if not isinstance(network, Score):
+        return Score(sde, network, **told)
+    if network.sde != sde:
+        raise ValueError(f"the score is of {network.sde!r}, and asked is {sde!r}: give both the same SDE")
+    if told:
+        raise ValueError(f"a Score has been told what its network does: leave out {', '.join(told)}, or give the network itself")
+    return network
 
 
 def network_device(network: object) -> torch.device | str:

@@ -4,8 +4,9 @@ The number of steps is given, or follows from a budget of evaluations of the sco
 evaluations a step are compared at equal cost. A final denoising that evaluates the score belongs to the budget.
 """
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from .arguments import check_choice
 from .builtin import builtin
 from .interfaces import Grid, Interval, Sampler
 from .sde import SDE
@@ -37,6 +38,7 @@ def scheduled(
 
     Raises ValueError, in one line, for a number of steps that the grid does not support, and for a budget that no step fits in.
     """
+    check_choice("denoise", denoise, get_args(Denoise))
     denoising = 0 if denoise in _FREE else 1
     count = steps if evaluations is None else _steps(sampler, evaluations - denoising)
     used = grid or sampler.own_grid or builtin("grid", "uniform")

@@ -11,11 +11,12 @@ With x_t = alpha x_0 + sigma z and a linear SDE, a network's output o is one of
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias, final
+from typing import Literal, TypeAlias, final, get_args
 
 import torch
 from torch import Tensor
 
+from .arguments import check_choice
 from .noise_conditional import NoiseConditional, needs_linear, require_linear
 from .noise_conditional import TimeCoordinate as TimeCoordinate
 from .scalars import Scalar, sqrt
@@ -31,7 +32,8 @@ class Score:
     The network is called as network(x, c, **inputs), as ``time``, ``scale_input`` and ``inputs`` say (see ``NoiseConditional``), and its
     output, what it ``predicts``, is converted in x's dtype.
 
-    Raises TypeError where the SDE is not linear and the prediction, the time or the scaling needs it.
+    Raises ValueError for a prediction or a time that is no choice, TypeError where the SDE is not linear and the prediction, the time or
+    the scaling needs it.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Score:
         scale_input: bool = False,
         inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
+        check_choice("predicts", predicts, get_args(Prediction))
         require_linear(sde, {f"predicts={predicts!r}": predicts != "score", **needs_linear(time, scale_input)})
         self.sde, self.network, self.predicts = sde, network, predicts
         self._told = NoiseConditional(sde, network, time, scale_input, inputs)

@@ -1,0 +1,30 @@
+"""Arguments from Python, which no file's checks have seen: what is wrong with one is said in one line, before any work."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+
+def given(function: str, keywords: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """The keywords that have a value: None stands for the default, but as the ``time``, where it is a choice.
+
+    Raises TypeError, as Python does, for a keyword that is none of the known.
+    """
+    names = sorted(known)
+    for name in keywords:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(names)}"
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}: {hint}")
+    return {name: value for name, value in keywords.items() if value is not None or name == "time"}
+
+
+def is_one_of(value: object, choices: Sequence[object]) -> bool:
+    """Whether the value is one of these and of its type: 0 is not False."""
+    return any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices)
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raises ValueError where the value is none of these."""
+    if not is_one_of(value, choices):
+        raise ValueError(f"{name}={value!r} is no choice: it must be one of {', '.join(map(repr, choices))}")
