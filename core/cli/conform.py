@@ -52,7 +52,8 @@ def _chosen(registry: "Registry", kind: str | None, name: str | None, overrides:
         raise UserError("say which component: KIND NAME, as in scoresde conform predictor ancestral; or --plugin FILE for all of a file")
     if overrides:
         raise UserError(f"--set {overrides[0]}: sets an option of one component: say which, KIND NAME")
-    chosen = [provided for source in registry.sources if source.distribution in files for provided in source.components]
+    found = [provided for source in registry.sources if source.distribution in files for provided in source.components]
+    chosen = sorted(found, key=lambda provided: provided.kind != "sde")  # which the others are measured under
     if not chosen:
         raise UserError(f"{', '.join(files)}: no components in it")
     return chosen
@@ -83,12 +84,14 @@ def _made(provided: "Provided", registry: "Registry", overrides: Sequence[str]) 
 
 def _held(provided: "Provided", component: "Component", registry: "Registry") -> bool:
     """Prints the table of a component's checks as they are done; whether all were, and passed or failed as expected."""
-    from ..testing import checks_of, conform
+    from ..testing import Subject, checks_of, conform
 
     names = [check.name for check in checks_of(component.kind)]
     width, outcomes = max(map(len, names)), []
     click.echo(f'{provided.kind} "{provided.name}" of {provided.origin}')
     try:
+        for line in Subject(component, registry).left_out.values():
+            click.echo(f"  {line}")
         for outcome in conform(component, registry):
             outcomes.append(outcome)
             _print(outcome, width)

@@ -9,14 +9,15 @@ and what was expected. No check is skipped: one that finds nothing to measure fa
         check(component)
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial, wraps
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial, wraps
 from inspect import Parameter, Signature
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, final
 
 import attrs
 
-from scoresde.registry import Registry
+from scoresde.registry import Provided, Registry
 
 from ..component import Component
 from ..experiment import components
@@ -38,23 +39,45 @@ class Subject:
     @cached_property
     def sdes(self) -> list[SDE]:
         """One SDE of every registered class that the component and its parts accept, has no required options and is linear, so that the
-        answers are known exactly; the component itself if it is an SDE, and one alone for a kind that takes none (data sets).
+        answers are known exactly, without those that are ``left_out``; the component itself if it is an SDE, and one alone for a kind
+        that takes none (data sets).
 
         Raises AssertionError where there is none.
         """
         if isinstance(self.component, SDE):
             return [self.component]
-        needed = [LinearSDE, *(getattr(part, "needs", SDE) for _, part in components(self.component))]
-        classes = [cls for cls in self.classes("sde") if all(issubclass(cls, need) for need in needed)]
-        accepted = [cls() for cls in classes if all(field.default is not attrs.NOTHING for field in attrs.fields(cls))]
-        names = " and a ".join(sorted({need.__name__ for need in needed}))
-        assert accepted, f"none of the registered SDEs is a {names}, which the component and the exact problems need: nothing to measure"
-        return accepted[:1] if self.component.kind == "dataset" else accepted
+        found = [cls() for cls in self._accepted if cls not in self.left_out]
+        names = " and a ".join(sorted({need.__name__ for need in self._needed}))
+        faults = "".join(f"; {line}" for line in self.left_out.values())
+        assert found, (
+            f"none of the registered SDEs is a {names}, which the component and the exact problems need: nothing to measure{faults}"
+        )
+        return found[:1] if self.component.kind == "dataset" else found
+
+    @cached_property
+    def left_out(self) -> Mapping[type[SDE], str]:
+        """The SDEs of plugins that fail checks of their own, under which nothing speaks of the component, and why: one line each."""
+        lines = {provided.component: f'{provided.kind} "{provided.name}" of {provided.origin}' for provided in self._provided("sde")}
+        faults = {cls: fault(cls) for cls in self._accepted if not cls.__module__.startswith("scoresde.plugins.")}
+        return {cls: f"{lines[cls]} is left out: {found}" for cls, found in faults.items() if found is not None}
+
+    @property
+    def _needed(self) -> list[type[Any]]:
+        return [LinearSDE, *(getattr(part, "needs", SDE) for _, part in components(self.component))]
+
+    @property
+    def _accepted(self) -> list[type[SDE]]:
+        """The classes of the SDEs; none for an SDE, which is measured alone."""
+        classes = [] if isinstance(self.component, SDE) else self.classes("sde")
+        fitting = [cls for cls in classes if all(issubclass(cls, need) for need in self._needed)]
+        return [cls for cls in fitting if not attrs.has(cls) or all(field.default is not attrs.NOTHING for field in attrs.fields(cls))]
 
     def classes(self, kind: str) -> list[type[Any]]:
         """The registered classes of a kind, each once, in the order of their names."""
-        provided = [provided for source in self.registry.sources for provided in source.components if provided.kind == kind]
-        return list({one.component: None for one in sorted(provided, key=lambda one: (one.name, one.distribution))})
+        return list({one.component: None for one in sorted(self._provided(kind), key=lambda one: (one.name, one.distribution))})
+
+    def _provided(self, kind: str) -> list[Provided]:
+        return [provided for source in self.registry.sources for provided in source.components if provided.kind == kind]
 
 
 class Check(NamedTuple):
@@ -94,6 +117,22 @@ def examine(subject: Subject, check: Check) -> Outcome:
     if reason is not None:
         return Outcome(check, "unexpected pass", f"expected_failures names this check ({reason}), but it passes: take it out")
     return Outcome(check, "pass", "")
+
+
+@cache
+def fault(cls: type[SDE]) -> str | None:
+    """What the first check of its mathematics that an SDE with its default options fails has found; None where it keeps them all."""
+    from .checks.component import VALUE
+
+    try:
+        subject = Subject(cls(), Registry())
+    except Exception as error:  # a plugin's class can raise anything
+        return " ".join(f"it cannot be made ({type(error).__name__}: {error})".split())
+    for check in checks_of("sde"):
+        outcome = None if check in VALUE else examine(subject, check)
+        if outcome is not None and outcome.status == "fail":
+            return f'it fails its own check "{check.name}": {outcome.message}'
+    return None
 
 
 def conform(component: Component, registry: Registry) -> Iterator[Outcome]:
@@ -147,7 +186,10 @@ class Examination:
         __tracebackhide__ = True
         import pytest
 
-        outcome = examine(Subject(component, with_class(self.partners.registry, type(component))), self.check)
+        subject = Subject(component, with_class(self.partners.registry, type(component)))
+        outcome = examine(subject, self.check)
+        for line in subject.left_out.values():
+            warnings.warn(line, stacklevel=2)
         if outcome.status == "expected failure":
             pytest.xfail(outcome.message)
         assert outcome.status == "pass", f"{component!r}: {outcome.message}\n{self.check.advice}"

@@ -90,6 +90,37 @@ def components():
     return [Leaves]
 '''
 
+LOUDER = '''\
+@attrs.frozen(kw_only=True)
+class Louder(LinearSDE):
+    """Says of its noise what is not so (Karras et al., 2022, Table 1, with 1.5 times its g)."""
+
+    name = "louder"
+    levels = 1000
+    t_min = 2.5e-5
+    prior_std = 80.0
+
+    def rate(self, t):
+        return 0.0 * double(t)
+
+    def diffusion(self, t):
+        return 120.0 * sqrt(2 * double(t))
+
+    def alpha(self, t):
+        return 1.0 + 0.0 * double(t)
+
+    def sigma(self, t):
+        return 80.0 * double(t)
+
+    def time(self, log_snr):
+        return exp(-0.5 * log_snr) / 80.0
+
+    def transition(self, t, s):
+        return self.alpha(t), 80.0 * sqrt((double(t) - double(s)) * (double(t) + double(s)))
+
+
+@hookimpl'''
+
 PASSING = [f"  {check.name:<11}  pass" for check in checks_of("conditioner")]
 NO_LAW = "posterior() gives no law: there is nothing to compare with"
 WRONG = [
@@ -138,6 +169,19 @@ def test_all_components_of_a_file(scoresde: Command) -> None:
     first, second = (f'conditioner "{name}" of {origin("kit.py")}' for name in ("nothing", "wrong"))
     assert (result.exit_code, result.stderr) == (1, "")
     assert result.stdout.splitlines() == [first, *PASSING, "18 checks: 18 pass", "", second, *WRONG, ""]
+
+
+def test_a_wrong_sde_of_a_file_is_checked_first_and_measures_no_other_component(scoresde: Command) -> None:
+    text = KIT.replace("Conditioner, option", "Conditioner, LinearSDE, double, exp, option, sqrt").replace("@hookimpl", LOUDER)
+    Path("both.py").write_text(text.replace("[Wrong, Nothing]", "[Nothing, Louder]"), "utf-8")
+    result = scoresde("conform", "--plugin", "both.py")
+    first, second = (f"{title} of {origin('both.py')}" for title in ('sde "louder"', 'conditioner "nothing"'))
+    fault = "at t = 5e-05 the variance of p(x_t | x_0) grows as with g(t)^2 = 0.64, but diffusion says 1.44"
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr, lines[0]) == (1, "", first)
+    assert f"  marginal       fail              {fault}" in lines
+    left_out = f'  {first} is left out: it fails its own check "marginal": {fault}'
+    assert lines[lines.index(second) :] == [second, left_out, *PASSING, "18 checks: 18 pass", ""]
 
 
 def test_expected_failures_are_no_failures(scoresde: Command) -> None:

@@ -1,16 +1,18 @@
 """The frame of the conformance kit: one test for each check, none of them silently left out, and failures that are expected."""
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, final
 
 import attrs
 import pytest
 
-from scoresde.core import Corrector, Grid, Interval, Predictor
+from scoresde.core import Corrector, Grid, Interval, LinearSDE, Predictor, double, exp, sqrt
 from scoresde.core.interfaces import KINDS
 from scoresde.core.testing import Check, Subject, checks_of, conform, parametrize_with_checks
 from scoresde.core.testing import conformance as frame
 from scoresde.core.testing.conformance import examine, with_class
+from scoresde.plugins import EulerMaruyama
 from scoresde.registry import Registry
 
 pytest_plugins = ["pytester"]
@@ -137,6 +139,74 @@ def test_without_an_accepted_sde_nothing_is_measured():
     for component in (Needy(), Around()):
         with pytest.raises(AssertionError, match=message):
             Subject(component, REGISTRY).sdes  # noqa: B018
+
+
+class Loud(LinearSDE):
+    """Says of its noise what is not so (Karras et al., 2022, Table 1, with 1.5 times its g)."""
+
+    levels = 1000
+    t_min = 2.5e-5
+    prior_std = 80.0
+
+    def rate(self, t):
+        return 0.0 * double(t)
+
+    def diffusion(self, t):
+        return 120.0 * sqrt(2 * double(t))
+
+    def alpha(self, t):
+        return 1.0 + 0.0 * double(t)
+
+    def sigma(self, t):
+        return 80.0 * double(t)
+
+    def time(self, log_snr):
+        return exp(-0.5 * log_snr) / 80.0
+
+    def transition(self, t, s):
+        return self.alpha(t), 80.0 * sqrt((double(t) - double(s)) * (double(t) + double(s)))
+
+
+@attrs.frozen(kw_only=True)
+class Louder(Loud):
+    name = "louder"
+
+
+LOUDER = (
+    'sde "louder" of under test is left out: it fails its own check "marginal": at t = 5e-05 the variance of p(x_t | x_0) grows as'
+    " with g(t)^2 = 0.64, but diffusion says 1.44"
+)
+
+
+def test_a_wrong_sde_fails_itself_and_no_component_beside_it():
+    (order,) = [check for check in checks_of("predictor") if check.name == "order"]
+    subject = Subject(EulerMaruyama(), with_class(REGISTRY, Louder))
+    assert [sde.name for sde in subject.sdes] == ["sub_vp", "ve", "vp"]
+    assert list(subject.left_out.values()) == [LOUDER]
+    assert examine(subject, order) == (order, "pass", "")
+    alone = Subject(Louder(), with_class(REGISTRY, Louder))
+    assert (alone.sdes, dict(alone.left_out)) == ([Louder()], {})
+    (marginal,) = [check for check in checks_of("sde") if check.name == "marginal"]
+    assert examine(alone, marginal).status == "fail"
+
+
+def test_where_a_wrong_sde_is_the_only_one_it_is_said():
+    message = f"none of the registered SDEs is a LinearSDE and a SDE, .*: nothing to measure; {re.escape(LOUDER)}$"
+    with pytest.raises(AssertionError, match=message):
+        Subject(EulerMaruyama(), with_class(Registry(), Louder)).sdes  # noqa: B018
+
+
+def test_an_sde_that_cannot_be_made_is_left_out():
+    @attrs.frozen(kw_only=True)
+    class Fragile(Loud):
+        name = "fragile"
+
+        def __attrs_post_init__(self):
+            raise RuntimeError("no good\ntoday")
+
+    subject = Subject(EulerMaruyama(), with_class(REGISTRY, Fragile))
+    assert [sde.name for sde in subject.sdes] == ["sub_vp", "ve", "vp"]
+    assert list(subject.left_out.values()) == ['sde "fragile" of under test is left out: it cannot be made (RuntimeError: no good today)']
 
 
 MODULE = """
