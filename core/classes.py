@@ -55,8 +55,8 @@ class ClassConditioner(Conditioner):
 
     def check(self, spec: DataSpec, y: Tensor, **observed: Tensor) -> None:
         count = classes_of(spec)
-        if len(labels(y)) and int(y.max()) >= count:
-            raise ValueError(f"y holds the class {int(y.max())}, and the data have 0 to {count - 1}")
+        if len(y) and int(labels(y).max()) >= count:
+            raise ValueError(f"y holds the class {int(labels(y).max())}, and the data have 0 to {count - 1}")
 
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture | None:
         """For classes that are the components of the mixture."""
@@ -72,7 +72,8 @@ def classes_of(spec: DataSpec) -> int:
 
 def labels(y: Tensor) -> Tensor:
     """y, which has to be one class for each sample. Raises ValueError where it is not."""
-    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or bool((y < 0).any()):
-        least = f", with {int(y.min())} among them" if y.ndim == 1 and not y.is_floating_point() and len(y) else ""
+    whole = y.long() if y.ndim == 1 and not y.is_floating_point() and not y.is_complex() else None
+    if whole is None or bool((whole < 0).any()):
+        least = "" if whole is None else f", with {int(whole.min())} among them"
         raise ValueError(f"y must be a class for each sample, whole numbers (B,) from 0: got {y.dtype} {tuple(y.shape)}{least}")
-    return y.long()
+    return whole

@@ -237,6 +237,11 @@ class Conditioner(Component):
         """Whether its conditions act on the state (and so exclude likelihoods and adaptive solvers)."""
 
     @property
+    def reads_s(self) -> bool:
+        """Whether its conditions evaluate anything at the end of a step; the ``published`` grid, whose last s is negative, refuses them."""
+        return self.projects
+
+    @property
     def couples(self) -> bool:
         """Whether a sample's result depends on its batch-mates."""
         return False

@@ -8,13 +8,15 @@ import attrs
 from ..classes import ClassConditioner
 from ..component import Component
 from ..interfaces import Conditioner, Predictor
-from ..schedule import scheduled
+from ..schedule import Schedule, scheduled
 from ..sde import SDE, LinearSDE
 from .errors import Place, Problem
 from .schema import Experiment, Sampling, options
 from .words import KeyPath, dotted, text
 
 Locate: TypeAlias = Callable[[KeyPath], Place]
+
+_ROUNDING = 1e-9
 
 
 def problems(experiment: Experiment, locate: Locate) -> list[Problem]:
@@ -107,13 +109,28 @@ def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem(locate(("sampling", key)), f"sampling.{key} = {count}: {error}")
         return
-    if conditioning is not None and conditioning.conditioner.weighs:
-        yield from _weighed(sampling, conditioning.conditioner, locate)
-    projects = conditioning is not None and conditioning.conditioner.projects
+    conditioner = None if conditioning is None else conditioning.conditioner
+    if conditioner is not None and conditioner.weighs:
+        yield from _weighed(sampling, conditioner, locate)
+    if conditioner is not None:
+        yield from _times(experiment.sde, conditioner, run, locate)
+    projects = conditioner is not None and conditioner.projects
     try:
         sampling.sampler.check(experiment.sde, run.intervals, contiguous=run.grid.contiguous, projects=projects)
     except ValueError as error:
         yield Problem(locate(("sampling",)), f"sampling: {error}")
+
+
+def _times(sde: SDE, conditioner: Conditioner, run: Schedule, locate: Locate) -> Iterator[Problem]:
+    """A conditioner that acts at times which the grid does not have."""
+    place, end = locate(("conditioning", "use")), run.intervals[-1].s
+    if conditioner.reads_s and not run.grid.contiguous:
+        why = f"{conditioner.name} acts at the end of a step, which grid {text(run.grid.name)} does not have"
+        better = ', or noise_at = "t"' if "noise_at" in options(type(conditioner)) else ""
+        yield Problem(place, f"conditioning: {why}: take grid uniform{better}")
+    elif conditioner.weighs and end > sde.sampling_end * (1 + _ROUNDING):
+        why = f"{conditioner.name} draws its last particles at t = {sde.sampling_end:g}, and the grid ends at {end:g}"
+        yield Problem(place, f"conditioning: {why}: leave the grid's end out")
 
 
 def _weighed(sampling: Sampling, conditioner: Conditioner, locate: Locate) -> Iterator[Problem]:

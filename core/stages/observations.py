@@ -1,5 +1,6 @@
 """What is observed: of held-out items, as the experiment's conditioner sees them, or as a file holds it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..composition import class_members, with_classes
+from ..data import DataSpec
 from ..errors import UserError
+from ..interfaces import Conditioner
 from ..noise import SeededNoise
 from ..workspace import Workspace
 from .sampling import model_range
@@ -29,7 +32,9 @@ def observations(workspace: Workspace) -> Observations:
     try:
         conditioner = settings.conditioner.for_data(items.spec)
         if settings.observations is not None:
-            given = Observations(_stored(settings.observations, settings.count), None)
+            stored = _stored(settings.observations, settings.count)
+            _check_names(settings.observations, stored, conditioner, items.spec)
+            given = Observations(stored, None)
         elif len(class_members(conditioner)) == len(conditioner.members):  # which are asked for, and not seen
             given = Observations(conditioner.observe(torch.empty(settings.count, 0), _noise(workspace, range(settings.count))), None)
         else:
@@ -51,6 +56,14 @@ def observations(workspace: Workspace) -> Observations:
 
 def _noise(workspace: Workspace, rows: range) -> SeededNoise:
     return SeededNoise(workspace.seed, rows, "condition")
+
+
+def _check_names(path: Path, stored: Mapping[str, Tensor], conditioner: Conditioner, spec: DataSpec) -> None:
+    """Raises UserError for an array that nothing would read."""
+    names = conditioner.observe(torch.zeros(1, *spec.shape), SeededNoise(0, range(1), "condition"))
+    unknown = [name for name in stored if name not in names]
+    if unknown:
+        raise UserError(f"{path} holds {unknown[0]}: conditioner {conditioner.name!r} observes {', '.join(names)}")
 
 
 def _stored(path: Path, count: int) -> dict[str, Tensor]:

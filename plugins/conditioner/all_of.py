@@ -48,6 +48,10 @@ class AllOf(Conditioner):
         return any(part.projects for part in self.parts)
 
     @property
+    def reads_s(self) -> bool:
+        return any(part.reads_s for part in self.parts)
+
+    @property
     def couples(self) -> bool:
         return any(part.couples for part in self.parts)
 

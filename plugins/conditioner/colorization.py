@@ -30,6 +30,10 @@ class Colorization(Conditioner):
 
     noise_at: Literal["s", "t"] = option("s", help="time of the grey part's noise: the step's end, or (published) its start")
 
+    @property
+    def reads_s(self) -> bool:
+        return self.noise_at == "s"
+
     def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         return {"y": grey(x)}
 

@@ -37,6 +37,10 @@ class DPS(LinearConditioner):
 
     step: float = option(1.0, at_least=0, help="the move's size; the paper takes 0.3 to 1 for pictures and 1,000 steps")
 
+    @property
+    def reads_s(self) -> bool:
+        return False
+
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Any) -> Condition:
         return Moved(self.observation(y, **observed), self.step) if self.step else Condition()
 

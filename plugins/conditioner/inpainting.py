@@ -5,14 +5,14 @@ After each step the known entries are replaced by a fresh draw of p(x_t | x_0 = 
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, Self, final
 
 import attrs
 import torch
 from torch import Tensor
 
 from scoresde.core import SDE, Condition, Conditioner, DataSpec, Mixture, Noise, option
-from scoresde.core.observation import within
+from scoresde.core.observation import fits, within
 
 from ..known_part import known_part
 from .replacement import BIAS, Replacement
@@ -33,6 +33,15 @@ class Inpainting(Conditioner):
     )
     noise_at: Literal["s", "t"] = option("s", help="time of the known part's noise: the step's end, or (published) its start")
     redraw: Literal["step", "time"] = option("step", help="whether the known part's noise is drawn for every step, or once for each time")
+
+    @property
+    def reads_s(self) -> bool:
+        return self.noise_at == "s"
+
+    def for_data(self, spec: DataSpec) -> Self:
+        if self.known != "random":
+            known_part(spec.shape, self.known)
+        return self
 
     def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         mask = self.mask(x, noise)
@@ -56,9 +65,13 @@ class Inpainting(Conditioner):
         mask = observed.get("mask", torch.ones(spec.shape))
         if tuple(y.shape[1:]) != spec.shape or mask.shape not in (y.shape, y.shape[1:]):
             raise ValueError(f"y has the shape {tuple(y.shape[1:])} and the mask {tuple(mask.shape)}, expected {spec.shape}")
+        if mask.is_complex() or not bool(mask.isfinite().all()):
+            raise ValueError("the mask must be 1 where an entry is known and 0 elsewhere")
+        known = (mask > 0).expand_as(y)
+        fits(torch.where(known, y, 0.0), spec.shape)
         if spec.range is not None:
             low, high = (torch.full((1, *spec.shape), end) for end in spec.range)
-            within(y, low, high, (mask > 0).expand_as(y))
+            within(y, low, high, known)
 
     def posterior(self, law: Mixture, shape: tuple[int, ...], y: Tensor, **observed: Tensor) -> Mixture:
         known = observed["mask"].flatten() > 0

@@ -28,6 +28,10 @@ class LinearObservation(LinearConditioner):
 
     noise_at: Literal["s", "t"] = option("s", help="time of the known part's noise: the step's end, or (as the paper inpaints) its start")
 
+    @property
+    def reads_s(self) -> bool:
+        return self.noise_at == "s"
+
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Any) -> Condition:
         observation = self.observation(y, **observed)
 

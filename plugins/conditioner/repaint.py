@@ -7,7 +7,7 @@ posterior is N(0.8 y, 0.36), 10 resamplings give N(0.76 y, 0.32) in 200 steps (0
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, Self, final
 
 import attrs
 from torch import Tensor
@@ -35,6 +35,10 @@ class RePaint(Conditioner):
 
     known: Literal["left", "right", "top", "bottom", "border", "random"] = option("left", help="the part that is known, as of inpainting")
     resamplings: int = option(10, at_least=1, help="steps down for each interval, each an evaluation; 1 is inpainting")
+
+    def for_data(self, spec: DataSpec) -> Self:
+        Inpainting(known=self.known).for_data(spec)
+        return self
 
     def observe(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         return Inpainting(known=self.known).observe(x, noise)
