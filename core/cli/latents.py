@@ -124,7 +124,7 @@ def _work(options: dict[str, Any], command: str, given: dict[str, Any], checked:
     out = options["out"] or (free_folder(Path("runs"), f"{name}-{command}") if origin is None else free_folder(origin, command))
     text = dumps(experiment, registry)
     folder = RunFolder.check(out, text, resume=False)
-    wanted, weights_from = with_weights(experiment, [command], folder, origin, options["experiment"])
+    wanted, weights_from = with_weights(experiment, registry, [command], folder, origin, options["experiment"])
     workspace = Workspace(experiment, folder, weights_from=weights_from, quiet=options["quiet"])
     prepare(workspace, wanted)
     check_method(workspace, method_of(workspace))

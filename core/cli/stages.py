@@ -1,4 +1,4 @@
-"""Stages of a run that another command needs: those that are not done yet, in a folder of its own."""
+"""Stages of a run that another command needs: those that are not done yet, in a folder of its own; and the weights of another run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,31 @@ if TYPE_CHECKING:
 
     from ..experiment import Experiment
     from ..workspace import Workspace
+
+_FREE = ("sde.t_min",)  # where likelihoods end, of which no network is told
+
+
+def check_weights(experiment: "Experiment", registry: "Registry", origin: Path) -> None:
+    """Raises UserError where the weights of the run in ``origin`` are not of this experiment's model, or were trained under another SDE."""
+    import tomli
+
+    from ..errors import UserError
+    from ..experiment import dumps, load
+    from ..runs import differences
+
+    file = origin / "experiment.toml"
+    try:
+        text = dumps(*load(file, registry))
+    except UserError:  # such as a plugin that only the experiment at hand finds
+        text = file.read_text(encoding="utf-8")
+    tables = ("model", "sde") if experiment.model.trainable else ("model",)
+    theirs, ours = ({table: found[table] for table in tables} for found in map(tomli.loads, (text, dumps(experiment, registry))))
+    changed = [key for key in differences(theirs, ours) if key not in _FREE]
+    if changed:
+        which = f"{', '.join(changed)} {'differ' if len(changed) > 1 else 'differs'}"
+        raise UserError(
+            f"{origin}: its weights are of another model ({which}): leave [model] and [sde] as the run has them, or train such a model"
+        )
 
 
 def do_stages(

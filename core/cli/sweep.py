@@ -10,7 +10,7 @@ import click
 from .environment import in_one_process
 from .inspect import experiment_path
 from .options import discover, plugin_options
-from .stages import do_stages
+from .stages import check_weights, do_stages
 from .work import figure_line
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ class Sweep:
         self.out = Path("runs") / f"{self.experiments[0].experiment.name}-sweep" if out is None else out
         self.stages = [self._stages(experiment) for experiment in self.experiments]
         trained = self.origin is not None and RunFolder(self.origin).exists and not any(each.trains for each in self.variations)
-        self.weights_from = (RunFolder(self.origin).weights_from or self.origin) if trained and self.origin is not None else None
+        self.weights_from: Path | None = None
+        if trained and self.origin is not None:
+            check_weights(self.experiments[0], self.registry, self.origin)
+            self.weights_from = RunFolder(self.origin).weights_from or self.origin
 
     def work(self, resume: bool) -> None:
         """Trains where that is needed, measures point after point, and writes the table and the plot after each."""

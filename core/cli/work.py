@@ -10,8 +10,11 @@ import click
 from .environment import in_one_process, in_processes, missing, restore, say
 from .inspect import experiment_path
 from .options import discover, plugin_files, plugin_options, work_options
+from .stages import check_weights
 
 if TYPE_CHECKING:
+    from scoresde.registry import Registry
+
     from ..experiment import Experiment
     from ..runs import RunFolder
     from ..workspace import Workspace
@@ -144,7 +147,7 @@ def _work(options: dict[str, Any], command: str, stages: Sequence[str]) -> None:
         out = Path("runs") / experiment.experiment.name if origin is None else origin if resume else free_folder(origin, command)
     text = dumps(experiment, registry)
     folder = RunFolder.check(out, text, resume=resume, today=lambda file: dumps(*load(file, registry)))
-    wanted, weights_from = with_weights(experiment, _stages(experiment, command, stages), folder, origin, options["experiment"])
+    wanted, weights_from = with_weights(experiment, registry, _stages(experiment, command, stages), folder, origin, options["experiment"])
     if folder.exists:
         restore(folder, registry)
     workspace = Workspace(experiment, folder, weights_from=weights_from, quiet=options["quiet"])
@@ -181,11 +184,12 @@ def _stages(experiment: "Experiment", command: str, stages: Sequence[str]) -> li
 
 
 def with_weights(
-    experiment: "Experiment", stages: list[str], folder: "RunFolder", origin: Path | None, name: str
+    experiment: "Experiment", registry: "Registry", stages: list[str], folder: "RunFolder", origin: Path | None, name: str
 ) -> tuple[list[str], Path | None]:
     """The stages, and the folder of the run whose weights they use; None for the weights that this run makes.
 
-    A model that is not trained is fitted on the way. Raises UserError where one would have to be trained first.
+    A model that is not trained is fitted on the way. Raises UserError where one would have to be trained first, or where the weights are of
+    another model.
     """
     from ..errors import UserError
     from ..runs import RunFolder
@@ -195,6 +199,7 @@ def with_weights(
     if "train" in stages or folder.done("train"):
         return stages, None
     if origin is not None and origin != folder.path:
+        check_weights(experiment, registry, origin)
         return stages, RunFolder(origin).weights_from or origin
     if experiment.model.trainable or ("condition" in stages and experiment.classifier is not None):
         run = Path("runs") / experiment.experiment.name

@@ -127,12 +127,47 @@ def test_a_picture_that_cannot_be_read_is_one_line_and_the_run_goes_on_after_it(
     assert Path("cut/weights.safetensors").read_bytes() == Path("straight/weights.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        (("model.predicts=score",), "model.predicts differs"),
+        (("model.width=16", "model.time_coordinate=t"), "model.time_coordinate, model.width differ"),
+        (("sde.beta_max=15",), "sde.beta_max differs"),
+        (("sde.use=sub_vp",), "sde.use differs"),
+    ],
+)
+def test_weights_keep_their_meaning(refused: Refused, done: Command, settings: tuple[str, ...], changed: str) -> None:
+    """Where the weights of another run are used, its model and its SDE are used as well."""
+    done("run", "tiny.toml")
+    done("sample", "runs/tiny", "--out", "drawn")
+    given = [part for setting in settings for part in ("--set", setting)]
+    sweep = ("sweep", "runs/tiny", "--vary", "sampling.steps=2,3", "--measure", "energy_distance")
+    for command in (("sample", "runs/tiny"), ("likelihood", "runs/tiny"), ("encode", "runs/tiny"), ("sample", "drawn"), sweep):
+        what = f"{command[1]}: its weights are of another model ({changed})"
+        assert refused(*command, *given) == [f"{what}: leave [model] and [sde] as the run has them, or train such a model"]
+
+
+def test_what_weights_do_not_depend_on_may_be_set(done: Command) -> None:
+    done("run", "tiny.toml")
+    for setting in ("sde.t_min=1e-4", "data.count=50", "run.chunk=4", "experiment.seed=1", "sampling.predictor.use=ancestral"):
+        done("sample", "runs/tiny", "--set", setting)
+    done("sample", "mixture-2d", "--set", "sampling.steps=2", "--set", "sampling.count=4")
+    done("sample", "runs/mixture-2d", "--set", "sde.use=ve")  # an exact model has nothing that was trained under an SDE
+
+
 def test_weights_of_another_model_are_refused_with_names_and_shapes(refused: Refused, done: Command) -> None:
     done("run", "tiny.toml")
-    (line,) = refused("sample", "runs/tiny", "--set", "model.width=16")
-    assert line.startswith("runs/tiny/weights.safetensors: the checkpoint is of another model: size mismatch for ")
-    (line,) = refused("sample", "runs/tiny", "--set", "model.depth=3")
-    assert re.match(r"runs/tiny/weights\.safetensors: the checkpoint is of another model: \S+ is missing; ", line)
+    own = Path("runs/tiny/weights.safetensors")
+    kept = own.read_bytes()
+    for setting, problem in (("model.width=16", "size mismatch for "), ("model.depth=3", "blocks.1.inner.bias is not in the model; ")):
+        done("train", "tiny.toml", "--set", setting, "--out", setting)
+        own.write_bytes(Path(setting, "weights.safetensors").read_bytes())
+        (line,) = refused("sample", "runs/tiny")
+        assert line.startswith(f"{own}: the checkpoint is of another model: {problem}")
+    deep = Path("model.depth=3/weights.safetensors")
+    deep.write_bytes(kept)
+    (line,) = refused("sample", "model.depth=3")
+    assert line.startswith(f"{deep}: the checkpoint is of another model: blocks.1.inner.weight is missing; ")
 
 
 def test_weights_that_are_damaged_or_not_there(refused: Refused, done: Command) -> None:
