@@ -4,6 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import attrs
+
+_OF_RUNS = ("checkpoint_every", "keep", "snapshot_every", "validate_every", "validation")  # what means something in a run's folder alone
+
 
 def given(function: str, keywords: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """The keywords that have a value: None stands for the default, but as the ``time``, where it is a choice.
@@ -17,6 +21,14 @@ def given(function: str, keywords: Mapping[str, Any], known: Iterable[str]) -> d
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(names)}"
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}: {hint}")
     return {name: value for name, value in keywords.items() if value is not None or name == "time"}
+
+
+def settings_of(function: str, table: type, steps: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table of training takes in Python. Raises TypeError for what it does not take, and for what would have no effect."""
+    if idle := sorted(set(settings) & set(_OF_RUNS)):
+        raise TypeError(f"{function}() keeps no checkpoints and validates nothing: leave out {', '.join(idle)}, or run an experiment file")
+    known = {field.name for field in attrs.fields(table)} - {*_OF_RUNS, "steps", "objective"}
+    return {"steps": steps, "checkpoint_every": steps, **given(function, settings, known)}
 
 
 def is_one_of(value: object, choices: Sequence[object]) -> bool:

@@ -97,6 +97,7 @@ def source_of(
     seed: int,
     device: torch.device | str,
     *,
+    dequantise: bool = True,
     flip: bool = False,
     labels: bool = False,
     label_dropout: float = 0.0,
@@ -108,7 +109,7 @@ def source_of(
         data = TensorItems(DataSpec(shape=tuple(data.shape[1:])), {"x": data})
     items: Items = data if isinstance(data, Items) else CollatedItems(data, labels=labels)
     items = Labelled(items) if labels and "label" not in items.batch([0]) else items
-    return Batches(items, size, seed, flip=flip, label_dropout=label_dropout, device=device)
+    return Batches(items, size, seed, dequantise=dequantise, flip=flip, label_dropout=label_dropout, device=device)
 
 
 def inputs_of(element: Any, *, labels: bool = False) -> Batch:

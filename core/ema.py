@@ -29,3 +29,9 @@ class EMA:
         torch._foreach_lerp_(averaged, current, 1 - decay)
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
+
+    def result(self, network: nn.Module) -> nn.Module:
+        """The copy with the averages, to be trained on where ``network`` is."""
+        for average, parameter in zip(self.network.parameters(), network.parameters(), strict=True):
+            average.requires_grad_(parameter.requires_grad)
+        return self.network

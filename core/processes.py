@@ -10,17 +10,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from .errors import StoppedError, UserError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch import nn
 
 _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _PATIENCE = 120  # seconds in which processes that are to stop save their state
 _WATCHED_EVERY = 0.3  # seconds
+_MARKS = ("forward", "_original_forward", "_is_accelerate_prepared")  # that accelerate leaves on a module, and passes it over by
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
@@ -104,6 +107,30 @@ def start_anew() -> None:
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@contextmanager
+def accelerated(network: "nn.Module", device: str, precision: str | None) -> "Iterator[Accelerator]":
+    """An Accelerator for work on a network in somebody's own process, of which neither keeps the precision afterwards.
+
+    Raises ValueError where the device does not have it, or work of others in this process has another one.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import is_initialized
+
+    alone, own = not is_initialized() and running() is None, {name: vars(network)[name] for name in _MARKS if name in vars(network)}
+    try:
+        try:
+            made = Accelerator(cpu=device == "cpu", mixed_precision="no" if precision == "float32" else precision)
+        except ValueError as error:
+            raise ValueError(f"device={device!r}, precision={precision!r}: {error}") from error
+        yield made
+    finally:
+        for name in _MARKS:
+            vars(network).pop(name, None)
+        vars(network).update(own)
+        if alone:
+            start_anew()
 
 
 def check_devices(device: str) -> None:

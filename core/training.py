@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from .arguments import settings_of
 from .batches import Source, source_of
 from .builtin import builtin
 from .data import Items
@@ -28,6 +29,7 @@ from .interfaces import Objective
 from .losses import CrossEntropy, Loss, ScoreLoss
 from .noise import stream_seed
 from .noise_conditional import NoiseConditional
+from .processes import accelerated
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE
 
@@ -181,12 +183,12 @@ def train(
     ``data`` hold items in the range that the module is to see: a tensor (N, *), a torch Dataset or a DataLoader (each of whose batches
     is a part, where ``accumulate`` asks for several). With ``labels`` the module is told the ``label`` (B,) of each item: the classes of
     Items, and second entries of a Dataset's pairs. ``settings`` are those of the table [training]: batch, learning_rate, schedule,
-    warmup, clip, ema, label_dropout, ... ``on_loss`` is called with the step and the mean loss every ``log_every`` steps. Raises
-    NonFiniteError where too many gradients in a row are not finite.
+    warmup, clip, ema, precision, label_dropout, ..., but not those of checkpoints and validation. ``on_loss`` is called with the step and
+    the mean loss every ``log_every`` steps. Raises NonFiniteError where too many gradients in a row are not finite.
     """
-    table = Training(steps=steps, objective=objective or builtin("objective", "score_matching"), **settings)
+    table = Training(objective=objective or builtin("objective", "score_matching"), **settings_of("train", Training, steps, settings))
     loss = ScoreLoss(table.objective, lambda module: Score(sde, module, predicts, time, scale_input))
-    return _trained(network, loss, data, table, seed, device, on_loss, labels, table.label_dropout)
+    return _trained(network, loss, data, table, seed, device, on_loss, labels, table.label_dropout, table.precision)
 
 
 def train_classifier(
@@ -209,7 +211,8 @@ def train_classifier(
     table [classifier]. Otherwise as ``train``.
     """
     loss = CrossEntropy(lambda module: NoiseConditional(sde, module, time, scale_input))
-    return _trained(network, loss, data, Optimisation(steps=steps, **settings), seed, device, on_loss, True)
+    table = Optimisation(**settings_of("train_classifier", Optimisation, steps, settings))
+    return _trained(network, loss, data, table, seed, device, on_loss, True)
 
 
 def _trained(
@@ -222,12 +225,15 @@ def _trained(
     on_loss: OnLoss,
     labels: bool,
     label_dropout: float = 0.0,
+    precision: str | None = None,
 ) -> nn.Module:
-    accelerator, size = Accelerator(cpu=device == "cpu"), table.batch // table.accumulate
-    with torch.random.fork_rng(devices=[]):
+    with accelerated(network, device, precision) as accelerator, torch.random.fork_rng(devices=[]):
         trainer = Trainer(network, loss, table, accelerator, seed)
-        source = source_of(data, size, seed, accelerator.device, flip=table.flip, labels=labels, label_dropout=label_dropout)
+        size, where = table.batch // table.accumulate, accelerator.device
+        source = source_of(
+            data, size, seed, where, dequantise=table.dequantise, flip=table.flip, labels=labels, label_dropout=label_dropout
+        )
         for value in train_steps(trainer, source):
             if value is not None:
                 on_loss(trainer.done, value)
-    return trainer.ema.network
+    return trainer.ema.result(network)

@@ -63,3 +63,12 @@ def test_the_average_is_a_copy_in_evaluation_mode_without_gradients() -> None:
     before = ema.network[0].weight.clone()
     nn.init.zeros_(network[0].weight)
     assert torch.equal(ema.network[0].weight, before)
+
+
+def test_the_result_can_be_trained_on_where_the_network_can() -> None:
+    network = nn.Linear(2, 2)
+    network.bias.requires_grad_(False)
+    ema = EMA(network, 0.9)
+    result = ema.result(network)
+    assert result is ema.network
+    assert (result.weight.requires_grad, result.bias.requires_grad, result.training) == (True, False, False)

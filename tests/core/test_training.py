@@ -11,8 +11,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
-from scoresde.core import Noise, Objective, Score, SeededNoise, train
+from scoresde.core import DataSpec, Noise, Objective, Score, SeededNoise, TensorItems, train, train_classifier
 from scoresde.core.batches import source_of
 from scoresde.core.dropout import Dropout
 from scoresde.core.errors import NonFiniteError
@@ -253,3 +254,92 @@ def test_train_takes_a_module_and_a_tensor_and_leaves_the_global_stream_alone() 
     assert torch.equal(flat(averaged), flat(made.ema.network))
     assert [step for step, _ in seen] == [6, 12]
     assert [loss for _, loss in seen] == pytest.approx([sum(losses[:6]) / 6, sum(losses[6:]) / 6], rel=1e-6)
+
+
+class Seeing(nn.Module):
+    """A linear network that keeps the type of what its layer gives, and what it has read last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.types: list[torch.dtype] = []
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        self.read, out = x, self.layer(x)
+        self.types.append(out.dtype)
+        return out
+
+
+def test_each_training_has_its_own_precision_and_leaves_none_behind() -> None:
+    network = Seeing()
+    for precision, expected in (("bf16", torch.bfloat16), (None, torch.float32), ("float32", torch.float32), ("bf16", torch.bfloat16)):
+        averaged = train(network, VP(), DATA, steps=2, batch=4, precision=precision)
+        assert network.types[-2:] == [expected, expected]
+        network(DATA, DATA[:, 0])
+        averaged(DATA, DATA[:, 0])
+        assert (network.types[-1], averaged.types[-1]) == (torch.float32, torch.float32)
+    assert AcceleratorState._shared_state == {}
+
+
+def test_a_precision_beside_the_work_of_others_with_another_is_refused() -> None:
+    accelerator = Accelerator(cpu=True)
+    with pytest.raises(ValueError, match=r"^device='cpu', precision='bf16': AcceleratorState has already been initialized"):
+        train(Net(), VP(), DATA, steps=1, batch=4, precision="bf16")
+    train(Net(), VP(), DATA, steps=1, batch=4)
+    assert (accelerator.device.type, accelerator.mixed_precision) == ("cpu", "no")
+
+
+@pytest.mark.parametrize(("settings", "whole"), [({}, False), ({"dequantise": True}, False), ({"dequantise": False}, True)])
+def test_items_with_levels_are_dequantised_as_asked(settings: dict[str, Any], whole: bool) -> None:
+    items = TensorItems(DataSpec(shape=(2,), range=(0.0, 3.0), levels=4), {"x": torch.arange(4)[:, None].expand(4, 2)})
+    seen: list[Tensor] = []
+
+    @final
+    @attrs.frozen(kw_only=True)
+    class Watching(Objective):
+        name = "watching"
+
+        def loss(self, score: Score, x0: Tensor, noise: Noise) -> Tensor:
+            seen.append(x0)
+            return score(x0, 0.5).square().mean(1)
+
+    train(Net(), VP(), items, steps=1, batch=4, objective=Watching(), **settings)
+    assert torch.equal(seen[0], seen[0].round()) is whole
+
+
+@pytest.mark.parametrize(
+    "settings", [{"keep": "best", "validation": 0.1}, {"validate_every": 5}, {"snapshot_every": 5, "checkpoint_every": 5}]
+)
+def test_settings_of_a_run_s_folder_are_refused(settings: dict[str, Any]) -> None:
+    words = rf"\(\) keeps no checkpoints and validates nothing: leave out {', '.join(sorted(settings))}, or run an experiment file$"
+    with pytest.raises(TypeError, match=f"^train{words}"):
+        train(Net(), VP(), DATA, steps=1, **settings)
+    with pytest.raises(TypeError, match=f"^train_classifier{words}"):
+        train_classifier(Net(), VP(), TensorDataset(DATA, torch.zeros(12)), steps=1, **settings)
+
+
+def test_a_misspelt_setting_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^train\(\) got an unexpected keyword argument 'learning_rat': did you mean 'learning_rate'\?$"):
+        train(Net(), VP(), DATA, steps=1, learning_rat=0.1)
+    with pytest.raises(TypeError, match=r"^train_classifier\(\) got an unexpected keyword argument 'precision': it takes accumulate, "):
+        train_classifier(Net(), VP(), TensorDataset(DATA, torch.zeros(12)), steps=1, precision="bf16")
+
+
+def test_losses_come_as_often_as_asked_in_long_trainings_too() -> None:
+    seen: list[int] = []
+    train(Net(), VP(), DATA, steps=600, batch=2, log_every=400, on_loss=lambda step, loss: seen.append(step))
+    assert seen == [400, 600]
+
+
+def test_what_is_trained_can_be_trained_on() -> None:
+    first = Net()
+    first.unused.requires_grad_(False)
+    once = train(first, VP(), DATA, steps=3, batch=4, ema=0.0, learning_rate=0.1)
+    assert [value.requires_grad for value in once.parameters()] == [True, False, True]
+    before = flat(once).clone()
+    twice = train(once, VP(), DATA, steps=3, batch=4, ema=0.0, learning_rate=0.1)
+    assert not torch.equal(flat(twice), before)
+    assert torch.equal(flat(twice), flat(once))
+    pairs = TensorDataset(DATA, (DATA[:, 0] > 0).long())
+    classifier = train_classifier(train_classifier(Net(), VP(), pairs, steps=2, batch=4), VP(), pairs, steps=2, batch=4)
+    assert all(value.requires_grad for value in classifier.parameters())
