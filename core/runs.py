@@ -27,6 +27,7 @@ from .errors import UserError
 from .files import read_json, remove_unfinished, write_json, write_text
 
 _TRIES, _BETWEEN = 15, 0.2  # seconds: a process whose launcher was killed ends as late
+_MADE = {"train": "weights.safetensors", "classifier": "classifier/weights.safetensors"}  # which other stages start from
 _PACKAGES = ("scoresde", "torchvision", "accelerate", "numpy", "scikit-learn")
 
 
@@ -102,7 +103,8 @@ class RunFolder:
             os.close(handle)
 
     def done(self, stage: str) -> bool:
-        return self.exists and stage in self.facts["stages"]
+        """Whether a stage is finished, and the weights that it makes are still there."""
+        return self.exists and stage in self.facts["stages"] and (stage not in _MADE or (self / _MADE[stage]).is_file())
 
     def partial(self, stage: str) -> Path:
         """Where a stage keeps what it has until it is finished."""

@@ -196,7 +196,7 @@ def with_weights(
 
     if folder.exists and folder.weights_from is not None:
         return [stage for stage in stages if stage not in ("train", "classifier")], folder.weights_from
-    if "train" in stages or folder.done("train"):
+    if "train" in stages or folder.done("train") or (folder.exists and experiment.model.trainable):
         return stages, None
     if origin is not None and origin != folder.path:
         check_weights(experiment, registry, origin)

@@ -80,7 +80,9 @@ def test_stages_and_figures_are_noted_in_their_order(tmp_path: Path) -> None:
     folder.finish("train", 1.23456)
     folder.finish("sample", 2.0, [{"name": "evaluations", "value": 4}])
     folder.finish("likelihood", 3.0, [{"name": "nats", "value": 1.5}])
-    assert (folder.done("train"), folder.done("likelihood"), folder.done("evaluate")) == (True, True, False)
+    assert (folder.done("train"), folder.done("likelihood"), folder.done("evaluate")) == (False, True, False)
+    (folder / "weights.safetensors").touch()
+    assert folder.done("train")  # with its weights
     assert (list(folder.facts["stages"]), folder.facts["stages"]["train"]["seconds"]) == (["train", "sample", "likelihood"], 1.235)
     results = json.loads((folder / "results.json").read_text())
     assert results == {"figures": [{"name": "evaluations", "value": 4}, {"name": "nats", "value": 1.5}]}

@@ -177,7 +177,20 @@ def test_weights_that_are_damaged_or_not_there(refused: Refused, done: Command) 
     (line,) = refused("sample", "runs/tiny")
     assert line.startswith("runs/tiny/weights.safetensors: the weights cannot be read: ")
     weights.unlink()
-    assert refused("likelihood", "runs/tiny") == ["runs/tiny holds no weights yet: scoresde train runs/tiny --resume makes them"]
+    done("train", "tiny.toml", "--out", "half")
+    Path("half/weights.safetensors").unlink()
+    for run, command in (("runs/tiny", ("likelihood", "runs/tiny")), ("half", ("sample", "half", "--resume"))):
+        assert refused(*command) == [f"{run} holds no weights yet: scoresde train {run} --resume makes them"]
+
+
+def test_weights_that_are_gone_are_made_again(done: Command) -> None:
+    done("run", "tiny.toml")
+    weights, samples = Path("runs/tiny/weights.safetensors"), Path("runs/tiny/samples.npz")
+    before = weights.read_bytes(), samples.stat().st_mtime_ns
+    for command in ("train", "run"):
+        weights.unlink()
+        done(command, "runs/tiny", "--resume")
+        assert (weights.read_bytes(), samples.stat().st_mtime_ns) == before
 
 
 def test_facts_of_a_run_that_are_damaged(refused: Refused, done: Command) -> None:
