@@ -83,6 +83,9 @@ class Evaluated:
         self.names, self.given, self.resume = samples, options, resume
         self.registry = discover(options["plugin"], options["no_plugins"])
         self.registries: dict[str, Any] = {}  # with the plugins that each experiment names
+        lost = next((name for name in samples if not Path(name).exists()), None)
+        if lost is not None:
+            raise UserError(f"{lost}: there is no such file or folder; expected a run, a folder of pictures, a .npz or a .npy file")
         self.runs = {name: self._workspace(name) for name in samples if (Path(name) / "experiment.toml").is_file()}
         if all_snapshots and (len(samples) != 1 or not self.runs):
             raise UserError("--all-snapshots: draws from the snapshots of one run: name the folder of one")
@@ -105,8 +108,8 @@ class Evaluated:
         sets = [] if self.snapshots else [self._set(name) for name in self.names]
         check_sets(self.settings, [self._drawn()] if self.snapshots else [len(each) for each in sets], self.against)
         out = self._out()
-        if not self.given["quiet"]:
-            click.echo(f"against {self.against.reference.source}: {', '.join(self.settings.metrics)}", err=True)
+        for source, metrics in self.against.sources(() if self.given["quiet"] else self.settings.metrics).items():
+            click.echo(f"against {source}: {', '.join(metrics)}", err=True)
         each = list(figures_of(self.settings, self._drawing(out) if self.snapshots else sets, self.against, self._how()))
         try:
             figures = over_snapshots([step for step, _ in self.snapshots], each) if self.snapshots else together(each)
@@ -170,6 +173,8 @@ class Evaluated:
         if named is not None or (extractor is None and any(metric in OF_FEATURES for metric in metrics)):
             text = f'use = "{named or "scoresde:inception_v3_compat"}"'
             extractor = loads_component(FeatureExtractor, text, self.registry, self.given["options"], label="--extractor")
+        if self.given["reference"] and not any(metric in OF_FEATURES for metric in metrics):
+            raise UserError(f"--reference: is of features, and {metrics[0]} compares with held-out items: leave it out")
         try:
             return Evaluation(metrics=tuple(dict.fromkeys(metrics)), extractor=extractor)
         except ValueError as error:

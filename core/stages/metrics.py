@@ -41,6 +41,13 @@ class Against(NamedTuple):
     heldout: SampleSet
     training: Items
 
+    def sources(self, metrics: Sequence[str]) -> dict[str, list[str]]:
+        """The metrics by what they compare samples with."""
+        found: dict[str, list[str]] = {}
+        for name in metrics:
+            found.setdefault((self.reference if name in OF_FEATURES else self.heldout).source, []).append(name)
+        return found
+
 
 def metric_figures(workspace: Workspace) -> list[Any]:
     """The metrics of [evaluation] of the samples that the run has drawn."""

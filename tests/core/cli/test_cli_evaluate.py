@@ -50,6 +50,20 @@ def test_runs_of_points_alone_and_together(done: Command) -> None:
     assert f"(mean of 2, spread {both['protocol']['spread']:.2g})" in result.stdout
 
 
+def test_what_is_compared_with_is_said_of_each_metric(scoresde: Command) -> None:
+    np.savez("digits.npz", x=digits(12))
+    asked = [part for name in ("fid", "energy_distance", "kid") for part in ("--metric", name)]
+    result = scoresde("evaluate", "digits.npz", "--against", "digits", *CLASSIFIER, *asked)
+    assert [line for line in result.stderr.splitlines() if line.startswith("against ")] == [
+        "against data 'digits', train split: fid, kid",
+        "against data 'digits', test split: energy_distance",
+    ]
+    found = json.loads(Path("runs/evaluate-001/results.json").read_text())
+    sources = {figure["name"].split("@")[0]: figure["protocol"]["reference"]["source"] for figure in found["figures"]}
+    assert sources["energy_distance"] == "data 'digits', test split"
+    assert "reference" not in found["evaluated"]
+
+
 def test_pictures_and_arrays_against_a_shipped_data_set(done: Command) -> None:
     x = digits(12)
     np.savez("digits.npz", x=x)
@@ -107,7 +121,14 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(done: Command, refused
     Path("full/file").touch()
     assert refused("evaluate", "few.npy") == ["--against: missing: say which data the samples are compared with, such as --against digits"]
     assert refused("evaluate", "runs/tiny") == ["runs/tiny holds no samples yet: scoresde sample runs/tiny draws some"]
-    assert refused("evaluate", "lost", "--against", "tiny.toml") == ["lost: expected a folder of pictures, a .npz or a .npy file"]
+    for against in ((), ("--against", "tiny.toml")):
+        assert refused("evaluate", "few.npy", "lost", *against) == [
+            "lost: there is no such file or folder; expected a run, a folder of pictures, a .npz or a .npy file"
+        ]
+    assert refused("evaluate", "tiny.toml", "--against", "tiny.toml") == ["tiny.toml: expected a folder of pictures, a .npz or a .npy file"]
+    assert refused("evaluate", "few.npy", "--against", "tiny.toml", "--reference", "train") == [
+        "--reference: is of features, and sliced_wasserstein compares with held-out items: leave it out"
+    ]
     assert refused("evaluate", "few.npy", "--against", "tiny.toml", "--count", "4", "--quiet") == ["few.npy: holds 3, fewer than 4"]
     assert refused("evaluate", "flat.npy", "--against", "tiny.toml", "--quiet") == [
         "flat.npy holds items of shape (2,); the data that they are compared with have (3,)"
