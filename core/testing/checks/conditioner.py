@@ -25,6 +25,7 @@ from .problems import linear
 
 STRENGTHS = frozenset({"strength", "scale"})  # usual names of options that are 0 without an effect
 ROUNDING = 1e-9
+_CLOSE = 1e-6
 
 
 class Effects(NamedTuple):
@@ -123,6 +124,18 @@ def check_strength(subject: Subject) -> None:
         assert off <= ROUNDING, f"with {name} = 0 it changes the mean of a step by {off:.3g} ({scene.sde.name})"
 
 
+def check_times(subject: Subject) -> None:
+    """Adaptive solvers and likelihoods, which a condition that acts on the state excludes, evaluate each sample at a time of its own."""
+    for scene, observed in scenes(subject) if not subject.component.projects else ():
+        condition = condition_of(subject.component, scene.sde, scene.law, observed, BatchNoise(7))
+        score = condition.guide(mixture_score(linear(scene.sde), scene.law))
+        times = scene.sde.t_max * torch.linspace(0.2, 0.8, len(scene.x), dtype=torch.float64)
+        together = score(scene.x, times)
+        for row, t in enumerate(times.tolist()):
+            off = _off(together[row], score(scene.x, t)[row])
+            assert off <= _CLOSE, f"given a time for each sample, the score of sample {row} is off by {off:.3g} ({scene.sde.name})"
+
+
 def check_projection(subject: Subject) -> None:
     for scene, observed in scenes(subject):
         condition = condition_of(subject.component, scene.sde, scene.law, observed, BatchNoise(7))
@@ -201,6 +214,7 @@ _MADE: tuple[tuple[str, Callable[[Subject], None], str], ...] = (
     ),
     ("mixture", partial(check_samples, 2), "as gaussian; a method exact for Gaussians alone declares its bias here"),
     ("strength", check_strength, "silenced_by names what is 0 without an effect: guide, start and project then return what they are given"),
+    ("times", check_times, "t is a float or (B,), one for each sample: let scoresde.core.broadcast shape what depends on it"),
     ("projection", check_projection, "project() maps to a set, whose points it keeps; projects says whether start() or project() change x"),
     ("masked", check_masked, "take masked entries out by torch.where, for 0 * nan is nan; read every entry that was observed"),
     ("memory", check_memory, "keep history in the memory that start() and project() return, never in the condition"),

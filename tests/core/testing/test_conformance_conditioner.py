@@ -128,9 +128,11 @@ class Guided(Condition):
             if self.mistake == "forgets an entry":
                 y = y * (torch.arange(y.shape[1]) > 0)
             known, row = y.unique(dim=0, return_inverse=True)
+            times = torch.as_tensor(late * t, dtype=torch.float64).clamp(max=1.0).expand(len(x))
+            times = times[:1].expand(len(x)) if self.mistake == "one time" else times
             for i, each in enumerate(known):
                 given = mixture_score(score.sde, self.options.posterior(law, tuple(each.shape), each[None]))
-                exact[row == i] = given(x[row == i], min(late * t, 1.0))
+                exact[row == i] = given(x[row == i], times[row == i])
             return value + strength * (exact - value) + self.calls
 
         return Score(score.sde, guided, time=None)
@@ -166,6 +168,7 @@ BITES = [
     ("mixture", "factor 2", r"2048 samples of shape \(4,\) under sub_vp: mean off .+ by (\S+) standard errors \(allowed: 5\)"),
     ("mixture", "wrong time", r"2048 samples of shape \(4,\) under sub_vp: covariance off .+ by (\S+) standard errors \(allowed: 5\)"),
     ("strength", "never silent", r"with strength = 0 it changes the score by 0\.\d+ \(sub_vp\)"),
+    ("times", "one time", r"given a time for each sample, the score of sample \d is off by \d+\.\d+ \(sub_vp\)"),
     ("projection", "half way", r"projecting a projected step, with the same noise, changes it by 0\.\d+ \(sub_vp\)"),
     ("projection", "projects", r"projects = False, but its conditions change a state \(sub_vp\)"),
     ("projection", "changes its memory", r"projected twice with the same memory, a step has two answers \(sub_vp\)"),
