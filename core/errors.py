@@ -1,10 +1,20 @@
 """Errors that a user can act on; the command line prints each as one line and leaves with its exit status."""
 
+from .component import Component
+
 
 class UserError(Exception):
     """Wrong input: what was found, what was expected, what to do (exit status 2)."""
 
     status = 2
+
+
+class ResultError(UserError):
+    """A component's method returned what its interface does not say."""
+
+    def __init__(self, component: Component, method: str, found: object, expected: str) -> None:
+        said = "None" if found is None else f"a {type(found).__name__}"
+        super().__init__(f'{component.kind} "{component.name}": {method} returned {said}, expected {expected}')
 
 
 class NonFiniteError(ArithmeticError):

@@ -100,7 +100,11 @@ def _held(provided: "Provided", component: "Component", registry: "Registry") ->
     counts = Counter(outcome.status for outcome in outcomes)
     click.echo(f"{len(outcomes)} checks: {', '.join(f'{count} {status}' for status, count in counts.items()) or 'none'}\n")
     missing = names[len(outcomes) :]
-    if missing:
+    if missing and outcomes and outcomes[-1].check.needed:
+        click.echo(
+            f'{len(missing)} of {len(names)} checks were not done: they need "{outcomes[-1].check.name}" to pass: {", ".join(missing)}\n'
+        )
+    elif missing:
         click.echo(f"It ended the run (sys.exit) before {len(missing)} of {len(names)} checks were done: {', '.join(missing)}\n")
     return not missing and all(outcome.status in _EXPECTED for outcome in outcomes)
 

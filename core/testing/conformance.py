@@ -81,11 +81,15 @@ class Subject:
 
 
 class Check(NamedTuple):
-    """One thing that a component has to keep; ``run`` raises AssertionError where it does not, and ``advice`` is what to look at then."""
+    """One thing that a component has to keep; ``run`` raises AssertionError where it does not, and ``advice`` is what to look at then.
+
+    Where one that is ``needed`` fails, those after it have nothing to measure, and are not run.
+    """
 
     name: str
     run: Callable[[Subject], None]
     advice: str
+    needed: bool = False
 
 
 class Outcome(NamedTuple):
@@ -136,10 +140,13 @@ def fault(cls: type[SDE]) -> str | None:
 
 
 def conform(component: Component, registry: Registry) -> Iterator[Outcome]:
-    """Every check of the component's kind, and one failure for each name in ``expected_failures`` that is no check of the kind."""
+    """Every check of the component's kind, to the first failure of one that is ``needed``, and one failure for each name in
+    ``expected_failures`` that is no check of the kind."""
     subject, checks = Subject(component, registry), checks_of(component.kind)
     for check in checks:
-        yield examine(subject, check)
+        yield (outcome := examine(subject, check))
+        if check.needed and outcome.status == "fail":
+            return
     for name in sorted(set(component.expected_failures) - {check.name for check in checks}):
         unknown = Check(name, lambda subject: None, "see the names of the other checks")
         yield Outcome(unknown, "fail", f'expected_failures names "{name}", which is no check of kind "{component.kind}"')
@@ -187,12 +194,14 @@ class Examination:
         import pytest
 
         subject = Subject(component, with_class(self.partners.registry, type(component)))
-        outcome = examine(subject, self.check)
+        needed = [check for check in checks_of(component.kind) if check.needed and check is not self.check]
+        found = (examine(subject, check) for check in needed)
+        outcome = next((each for each in found if each.status == "fail"), None) or examine(subject, self.check)
         for line in subject.left_out.values():
             warnings.warn(line, stacklevel=2)
         if outcome.status == "expected failure":
             pytest.xfail(outcome.message)
-        assert outcome.status == "pass", f"{component!r}: {outcome.message}\n{self.check.advice}"
+        assert outcome.status == "pass", f"{component!r}: {outcome.message}\n{outcome.check.advice}"
 
 
 def with_class(registry: Registry, component: type) -> Registry:

@@ -11,6 +11,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import SDE, Condition, Corrector, Grid, Interval, Noise, Predictor, Reverse, Sampler, Step, option
+from scoresde.core.errors import ResultError
 
 
 @final
@@ -32,9 +33,13 @@ class PredictorCorrector(Sampler):
             t, s = interval.t, interval.s
             for _ in range(self.corrector_steps if corrector else 0):
                 assert corrector is not None
-                after = corrector.correct(reverse, step.x, t, noise)._replace(state=step.state)
-                step, memory = condition.project(step, after, t, t, memory, reverse, noise)
+                after = corrector.correct(reverse, step.x, t, noise)
+                if not isinstance(after, Step):
+                    raise ResultError(corrector, "correct", after, "a Step")
+                step, memory = condition.project(step, after._replace(state=step.state), t, t, memory, reverse, noise)
             after = predictor.step(reverse, step.x, interval, step.state, noise)
+            if not isinstance(after, Step):
+                raise ResultError(predictor, "step", after, "a Step")
             step, memory = condition.project(step, after, t, s, memory, reverse, noise)
             yield step
 

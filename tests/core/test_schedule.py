@@ -1,11 +1,14 @@
 """What a run comes to: the number of steps from a budget, the grid that a predictor is made for, and the evaluations that are made."""
 
 import math
+from typing import Any
 
+import attrs
 import pytest
 import torch
 
-from scoresde.core import sample
+from scoresde.core import Grid, sample
+from scoresde.core.errors import ResultError
 from scoresde.core.interfaces import Interval, Step
 from scoresde.core.sampling import finish, generate
 from scoresde.core.schedule import scheduled
@@ -27,6 +30,30 @@ from scoresde.plugins import (
 from scoresde.plugins.grid.uniform import Uniform
 from scoresde.plugins.predictor.ode import ODE
 
+
+@attrs.frozen(kw_only=True)
+class Given(Grid):
+    """Intervals (t, s) as they are given."""
+
+    name = "given"
+    times: Any
+
+    def intervals(self, sde, count):
+        if not isinstance(self.times, tuple):
+            return self.times
+        return tuple(Interval(*pair, i, len(self.times)) for i, pair in enumerate(self.times))
+
+
+@attrs.frozen(kw_only=True)
+class Apart(Grid):
+    name = "apart"
+    contiguous = False
+    times: Any
+
+    def intervals(self, sde, count):
+        return Given(times=self.times).intervals(sde, count)
+
+
 DATA = Gaussian(torch.tensor([0.3, -0.2], dtype=torch.float64), 0.4)
 
 
@@ -34,6 +61,32 @@ def steps(predictor, evaluations, denoise=False, corrector=None, corrector_steps
     sampler = PredictorCorrector(predictor=predictor, corrector=corrector, corrector_steps=corrector_steps)
     run = scheduled(VP(), sampler, None, 500, evaluations, denoise)
     return len(run.intervals), run.evaluations
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (None, 'grid "given": intervals returned None, expected a tuple of Interval'),
+        ([(1.0, 0.5)], 'grid "given": intervals returned a list, expected a tuple of Interval'),
+        ((), "grid 'given' makes no intervals"),
+        (((1.0, 0.5), (0.6, 0.0)), "grid 'given': interval 0 ends at s = 0.5, and the next begins at t = 0.6: {meet}"),
+        (((1.0, 0.5), (0.4, 0.0)), "grid 'given': interval 0 ends at s = 0.5, and the next begins at t = 0.4: {meet}"),
+        (((1.0, 0.5), (1.0, 0.0)), "grid 'given': interval 0 ends at s = 0.5, and the next begins at t = 1"),
+        (((1.0, 0.5), (0.5, -0.1)), "grid 'given': interval 1 ends at s = -0.1, below 0"),
+        (((0.5, 0.5),), "grid 'given': interval 0 goes from t = 0.5 to s = 0.5, not down from t_max = 1 at most"),
+        (((1.5, 0.5),), "grid 'given': interval 0 goes from t = 1.5 to s = 0.5, not down from t_max = 1 at most"),
+        (((1.0, math.nan),), "grid 'given': interval 0 goes from t = 1 to s = nan, not down from t_max = 1 at most"),
+    ],
+)
+def test_intervals_that_no_run_can_follow_are_one_line(times, message):
+    with pytest.raises((ValueError, ResultError)) as caught:
+        scheduled(VP(), PredictorCorrector(predictor=ReverseDiffusion()), Given(times=times), 2)
+    assert str(caught.value) == message.format(meet="they have to meet, or contiguous to be False")
+
+
+def test_a_grid_whose_intervals_need_not_meet_may_end_below_zero():
+    run = scheduled(VP(), PredictorCorrector(predictor=ReverseDiffusion()), Apart(times=((1.0, 0.5), (0.6, -0.1))), 2)
+    assert run.intervals == (Interval(1.0, 0.5, 0, 2), Interval(0.6, -0.1, 1, 2))
 
 
 def test_a_budget_is_spent_in_as_many_steps_as_fit():

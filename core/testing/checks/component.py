@@ -44,8 +44,11 @@ def seeded(count: int = BATCH) -> Noise:
     return SeededNoise(7, range(count), "sample")
 
 
-def checks_by(exercise: Exercise, shapes: Sequence[tuple[int, ...]] = SHAPES) -> tuple[Check, ...]:
-    """The checks that every component of a kind whose methods act on states has to pass; ``shapes`` are those that it must take."""
+def checks_by(
+    exercise: Exercise, shapes: Sequence[tuple[int, ...]] = SHAPES, result: Callable[[Subject], None] | None = None
+) -> tuple[Check, ...]:
+    """The checks that every component of a kind whose methods act on states has to pass; ``shapes`` are those that it must take, and
+    ``result``, where given, looks first at what the methods return."""
     first = shapes[0]
     made: list[tuple[str, Callable[..., None], str]] = [
         ("repeatable", partial(_repeatable, exercise, first), "keep history in Step.state, never in the component or a module"),
@@ -60,7 +63,10 @@ def checks_by(exercise: Exercise, shapes: Sequence[tuple[int, ...]] = SHAPES) ->
         ("ranks", partial(_ranks, exercise, shapes), "reduce by flatten(1), spread coefficients by broadcast(): states are (B, *)"),
         ("coupling", partial(_coupling, exercise, first), "reduce over all axes but the first, or declare couples = True"),
     ]
-    return (*VALUE, *(Check(name, run, advice) for name, run, advice in made))
+    first_of_all = (
+        [Check("result", result, "return what the interface says, on every way through the method", needed=True)] if result else []
+    )
+    return (*VALUE, *first_of_all, *(Check(name, run, advice) for name, run, advice in made))
 
 
 def check_frozen(subject: Subject) -> None:

@@ -24,7 +24,7 @@ from ..statistics import BatchNoise
 from .component import checks_by, seeded, state
 from .problems import draws, gaussian, gaussian_score, linear
 from .runs import modes, modes_score
-from .steps import assert_levels, assert_noise, assert_shapes
+from .steps import assert_levels, assert_noise, assert_shapes, assert_step
 
 PAIRS = 2048
 SMALL = 0.02  # M of a step that is small
@@ -80,6 +80,11 @@ def exercise(corrector: Corrector, sde: SDE, x: Tensor, noise: Noise) -> Sequenc
     results = [first.x, first.mean, second.x]
     assert_shapes(results, x)
     return results
+
+
+def check_result(subject: Subject) -> None:
+    corrector, sde, x = subject.component, subject.sdes[0], state((3,))
+    assert_step(corrector, "correct", corrector.correct(Reverse(sde, gaussian_score(sde, x)), x, 0.5 * sde.t_max, seeded()))
 
 
 def problems(subject: Subject) -> Iterator[Problem]:
@@ -189,7 +194,7 @@ def check_ladder(subject: Subject) -> None:
 
 
 CHECKS = (
-    *checks_by(exercise),
+    *checks_by(exercise, result=check_result),
     Check("invariance", check_invariance, "the noise's variance is twice the factor of score(x, t), at the same t and x"),
     Check("approach", check_approach, "the state moves along +score(x, t), by half the variance of its noise"),
     Check("evaluations", check_evaluations, "declare the score's calls of one step"),

@@ -12,6 +12,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from ...errors import ResultError
 from ...interfaces import Grid, Interval
 from ...noise import Noise
 from ...sde import SDE
@@ -19,7 +20,7 @@ from ..conformance import Check, Subject
 from .component import checks_by
 
 COUNTS = (1, 2, 7, 50, 200)
-_SHARED = ("frozen", "toml", "source", "repeatable", "copies", "random")  # a grid has no state that it acts on
+_SHARED = ("frozen", "toml", "source", "result", "repeatable", "copies", "random")  # a grid has no state that it acts on
 
 
 class Times(NamedTuple):
@@ -35,6 +36,19 @@ class Times(NamedTuple):
 
 def exercise(grid: Grid, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Tensor]:
     return [torch.tensor([interval[:2] for interval in one.intervals], dtype=torch.float64) for one in _of(grid, sde)]
+
+
+def check_result(subject: Subject) -> None:
+    grid = _grid(subject)
+    for count in COUNTS:
+        for sde in (_with_levels(subject.sdes[0], count), subject.sdes[0]):
+            try:
+                found = grid.intervals(sde, count)
+            except ValueError:
+                continue
+            sound = isinstance(found, tuple) and all(isinstance(each, Interval) for each in found)
+            assert sound, str(ResultError(grid, "intervals", found, "a tuple of Interval"))
+            return
 
 
 def check_monotone(subject: Subject) -> None:
@@ -91,7 +105,7 @@ def check_refines(subject: Subject) -> None:
 
 
 CHECKS = (
-    *(check for check in checks_by(exercise) if check.name in _SHARED),
+    *(check for check in checks_by(exercise, result=check_result) if check.name in _SHARED),
     Check("monotone", check_monotone, "times run down from t to s < t"),
     Check("contiguous", check_contiguous, "make one list of times and take neighbours from it, or declare contiguous = False"),
     Check("ends", check_ends, "put t_max and the end into the list of times as they are, not as the results of a formula"),

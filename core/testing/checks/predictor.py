@@ -17,7 +17,7 @@ from .component import checks_by, seeded, state
 from .order import check_order
 from .problems import gaussian_score, linear
 from .runs import SHAPES, assert_drawn, ended, even, middle, published, uneven, walk, with_levels
-from .steps import assert_levels, assert_noise, assert_shapes, assert_times
+from .steps import assert_levels, assert_noise, assert_shapes, assert_step, assert_times
 
 MANY = 11  # samples, a number that no history has for another reason
 
@@ -27,6 +27,12 @@ def exercise(predictor: Predictor, sde: SDE, x: Tensor, noise: Noise) -> Sequenc
     results = [result for step in walk(predictor, reverse, x, few(predictor, sde), noise) for result in (step.x, step.mean)]
     assert_shapes(results, x)
     return results
+
+
+def check_result(subject: Subject) -> None:
+    predictor, sde, x = subject.component, subject.sdes[0], state((3,))
+    reverse, grid = Reverse(sde, gaussian_score(sde, x)), few(predictor, sde)
+    assert_step(predictor, "step", predictor.step(reverse, x, grid[0], predictor.init(reverse, x, grid), seeded()))
 
 
 def few(predictor: Predictor, sde: SDE, count: int = 4) -> tuple[Interval, ...]:
@@ -149,7 +155,7 @@ def check_distribution(subject: Subject) -> None:
 
 
 CHECKS = (
-    *checks_by(exercise),
+    *checks_by(exercise, result=check_result),
     Check("identity", check_identity, "let the coefficients vanish with the length of the step, without dividing by it"),
     Check("evaluations", check_evaluations, "declare the score's calls of one step; None where they are not the same in each"),
     Check("times", check_times, "evaluate the score only at 0 < t <= t_max; declare reads_s unless a step may end below 0"),

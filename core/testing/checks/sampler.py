@@ -1,12 +1,13 @@
 """Checks of samplers: a whole loop from the prior to samples, and what a condition has to see of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from ...errors import ResultError
 from ...experiment import components
 from ...interfaces import Condition, Interval, Sampler, Step
 from ...noise import Noise
@@ -17,7 +18,7 @@ from .affine import law_error
 from .component import checks_by, seeded, state
 from .problems import gaussian_score, linear
 from .runs import SHAPES, Run, assert_drawn, even, published, with_levels
-from .steps import assert_shapes, assert_times
+from .steps import assert_shapes, assert_step, assert_times
 
 FEWEST = 32  # levels of a ladder
 HELD = 0.25
@@ -55,6 +56,18 @@ def exercise(sampler: Sampler, sde: SDE, x: Tensor, noise: Noise) -> Sequence[Te
     *_, last = sampler.sample(Reverse(sde, gaussian_score(sde, x)), Condition(), x, grid, noise)
     assert_shapes([last.x, last.mean], x)
     return [last.x, last.mean]
+
+
+def check_result(subject: Subject) -> None:
+    """The first of the steps."""
+    sampler, x = subject.component, state((3,))
+    sde, grid = grid_of(sampler, subject.sdes[0], 4)
+    steps = sampler.sample(Reverse(sde, gaussian_score(sde, x)), Condition(), x, grid, seeded())
+    assert isinstance(steps, Iterable), str(ResultError(sampler, "sample", steps, "an iterator of Step"))
+    for first in steps:
+        assert_step(sampler, "sample", first)
+        return
+    raise AssertionError(f'sampler "{sampler.name}": sample yielded no step, expected one after each of {len(grid)} intervals')
 
 
 def many(subject: Subject) -> Iterator[tuple[LinearSDE, tuple[Interval, ...]]]:
@@ -172,7 +185,7 @@ def check_projection(subject: Subject) -> None:
 
 
 CHECKS = (
-    *checks_by(exercise),
+    *checks_by(exercise, result=check_result),
     Check("gaussian", check_gaussian, "the noise's variance is g^2 (t - s), or the transition's; the score has the factor g^2"),
     Check("distribution", check_distribution, "compare drift, noise and their times with the paper's, under one SDE after the other"),
     Check("evaluations", check_evaluations, "evaluations(steps) counts the score's calls of a whole run; None where they vary"),

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ...component import Component
+from ...errors import ResultError
 from ...interfaces import Interval, Step
 from ...noise import Noise
 from ...reverse import Reverse
@@ -17,6 +19,13 @@ from .problems import gaussian_score, linear
 from .runs import Run, has_levels, with_levels
 
 _LIMIT = 5.0  # standard errors
+
+
+def assert_step(component: Component, method: str, found: object) -> None:
+    """What the method returned is a Step of tensors."""
+    assert isinstance(found, Step), str(ResultError(component, method, found, "a Step"))
+    for name, value in (("x", found.x), ("mean", found.mean)):
+        assert isinstance(value, Tensor), str(ResultError(component, method, value, f"a tensor for the {name} of its Step"))
 
 
 def assert_shapes(results: Sequence[Tensor], x: Tensor) -> None:

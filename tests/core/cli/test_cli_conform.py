@@ -184,6 +184,28 @@ def test_a_wrong_sde_of_a_file_is_checked_first_and_measures_no_other_component(
     assert lines[lines.index(second) :] == [second, left_out, *PASSING, "18 checks: 18 pass", ""]
 
 
+def test_a_predictor_that_returns_no_step_is_told_once(scoresde: Command) -> None:
+    head, body = LEAVES.split("@attrs", 1)[0], LEAVES.split("@hookimpl", 1)[1]
+    step = '    name = "leaves"\n\n    def step(self, reverse, x, interval, state, noise):\n        reverse.drift(x, interval.t)\n\n\n'
+    text = f'{head}@attrs.frozen(kw_only=True)\nclass Leaves(Predictor):\n    """Returns nothing (2021)."""\n\n{step}@hookimpl{body}'
+    Path("forgetful.py").write_text(text.replace("Condition, Conditioner", "Predictor"), "utf-8")
+    result = scoresde("conform", "--plugin", "forgetful.py")
+    rest = [check.name for check in checks_of("predictor")[4:]]
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout.splitlines() == [
+        f'predictor "leaves" of {origin("forgetful.py")}',
+        "  frozen        pass",
+        "  toml          pass",
+        "  source        pass",
+        '  result        fail              predictor "leaves": step returned None, expected a Step',
+        "                advice            return what the interface says, on every way through the method",
+        "4 checks: 3 pass, 1 fail",
+        "",
+        f'16 of 20 checks were not done: they need "result" to pass: {", ".join(rest)}',
+        "",
+    ]
+
+
 def test_expected_failures_are_no_failures(scoresde: Command) -> None:
     """The built-in inpainting, whose bias is declared."""
     result = scoresde("conform", "conditioner", "inpainting", "--set", "known=random", "--no-plugins")

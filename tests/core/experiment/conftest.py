@@ -142,7 +142,7 @@ class Gaps(Grid):
     contiguous: ClassVar[bool] = False
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
-        return ()
+        return tuple(Interval(1 - i / count, 1 - (i + 0.5) / count, i, count) for i in range(count))
 
 
 @toy

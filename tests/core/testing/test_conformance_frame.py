@@ -7,11 +7,11 @@ from typing import ClassVar, final
 import attrs
 import pytest
 
-from scoresde.core import Corrector, Grid, Interval, LinearSDE, Predictor, double, exp, sqrt
+from scoresde.core import Corrector, Grid, Interval, LinearSDE, Predictor, Sampler, Step, double, exp, sqrt
 from scoresde.core.interfaces import KINDS
 from scoresde.core.testing import Check, Subject, checks_of, conform, parametrize_with_checks
 from scoresde.core.testing import conformance as frame
-from scoresde.core.testing.conformance import examine, with_class
+from scoresde.core.testing.conformance import Examination, Partners, examine, with_class
 from scoresde.plugins import EulerMaruyama
 from scoresde.registry import Registry
 
@@ -207,6 +207,85 @@ def test_an_sde_that_cannot_be_made_is_left_out():
     subject = Subject(EulerMaruyama(), with_class(REGISTRY, Fragile))
     assert [sde.name for sde in subject.sdes] == ["sub_vp", "ve", "vp"]
     assert list(subject.left_out.values()) == ['sde "fragile" of under test is left out: it cannot be made (RuntimeError: no good today)']
+
+
+@attrs.frozen(kw_only=True)
+class Forgetful(Predictor):
+    """Its step has no return (2021)."""
+
+    name = "forgetful"
+
+    def step(self, reverse, x, interval, state, noise):
+        reverse.drift(x, interval.t)
+
+
+@attrs.frozen(kw_only=True)
+class Empty(Predictor):
+    """Its step has no mean (2021)."""
+
+    name = "empty"
+
+    def step(self, reverse, x, interval, state, noise):
+        return Step(x, None)
+
+
+@attrs.frozen(kw_only=True)
+class Bare(Corrector):
+    """A state alone (2021)."""
+
+    name = "bare"
+
+    def correct(self, reverse, x, t, noise):
+        return x
+
+
+@attrs.frozen(kw_only=True)
+class Whole(Sampler):
+    """Returns what it should yield (2021)."""
+
+    name = "whole"
+    result: str = "none"
+
+    def sample(self, reverse, condition, x, intervals, noise):
+        return {"none": None, "states": [x], "nothing": []}[self.result]
+
+    def evaluations(self, steps):
+        return steps
+
+
+@attrs.frozen(kw_only=True)
+class Pairs(Grid):
+    """Bare pairs of times (2021)."""
+
+    name = "pairs"
+
+    def intervals(self, sde, count):
+        return [(1.0, 0.5), (0.5, 0.0)]
+
+
+RESULTS = [
+    (Forgetful(), 'predictor "forgetful": step returned None, expected a Step'),
+    (Empty(), 'predictor "empty": step returned None, expected a tensor for the mean of its Step'),
+    (Bare(), 'corrector "bare": correct returned a Tensor, expected a Step'),
+    (Whole(), 'sampler "whole": sample returned None, expected an iterator of Step'),
+    (Whole(result="states"), 'sampler "whole": sample returned a Tensor, expected a Step'),
+    (Whole(result="nothing"), 'sampler "whole": sample yielded no step, expected one after each of 4 intervals'),
+    (Pairs(), 'grid "pairs": intervals returned a list, expected a tuple of Interval'),
+]
+
+
+@pytest.mark.parametrize(("component", "message"), RESULTS, ids=[message.split(":")[0] for _, message in RESULTS])
+def test_a_result_of_another_type_is_told_once(component, message):
+    outcomes = [(outcome.check.name, outcome.status, outcome.message) for outcome in conform(component, REGISTRY.adding(type(component)))]
+    assert outcomes == [*((name, "pass", "") for name in ("frozen", "toml", "source")), ("result", "fail", message)]
+
+
+def test_a_result_of_another_type_fails_every_test_by_that_line():
+    (order,) = [check for check in checks_of("predictor") if check.name == "order"]
+    with pytest.raises(AssertionError) as caught:
+        Examination(order, Partners())(Forgetful())
+    advice = "return what the interface says, on every way through the method"
+    assert str(caught.value) == f'Forgetful(): predictor "forgetful": step returned None, expected a Step\n{advice}'
 
 
 MODULE = """

@@ -119,7 +119,7 @@ BITES = [
     ("numbering", FromOne, r"^interval 0 of 1 says that it is number 1 of 1"),
     ("refines", Leaping, r"^the longest of 50 steps is 0.5\d+, and of 200 steps still 0.5\d+ \(sub_vp\)$"),
 ]
-PROVEN_ELSEWHERE = {check.name for check in checks_by(lambda *arguments: [])}
+PROVEN_ELSEWHERE = {"result", *(check.name for check in checks_by(lambda *arguments: []))}
 
 
 @pytest.fixture(scope="module")
