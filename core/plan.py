@@ -10,6 +10,7 @@ from .experiment import Experiment
 from .progress import duration
 from .runs import RunFolder
 from .schedule import scheduled
+from .stages.observations import observations
 from .workspace import Workspace
 
 _TRAINING_COST = 3.0  # of a forward and a backward pass, in forward passes
@@ -32,8 +33,10 @@ def plan(experiment: Experiment, folder: RunFolder) -> str:
     if experiment.sampling is not None:
         lines.append(_sampling_line(experiment, "sample", experiment.sampling.count, seconds))
         if experiment.conditioning is not None:
-            name = experiment.conditioning.conditioner.name
-            lines.append(_sampling_line(experiment, f"condition ({name})", experiment.conditioning.count, seconds))
+            settings_c = experiment.conditioning
+            count = len(observations(workspace).observed["y"]) * settings_c.completions
+            line = _sampling_line(experiment, f"condition ({settings_c.conditioner.name})", count, seconds)
+            lines.append(f"{line}; what the condition itself computes comes on top")
     if experiment.likelihood is not None:
         settings_l = experiment.likelihood
         count = len(workspace.items(settings_l.split)) if settings_l.count is None else settings_l.count
