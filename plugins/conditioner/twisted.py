@@ -50,7 +50,10 @@ class Twisted(LinearConditioner):
     scale: float = option(1.0, at_least=0, help="power of p(y | x_0); 1 is Bayes' rule, 0 leaves y out")
 
     def condition(self, sde: SDE, y: Tensor, noise: Noise, **observed: Any) -> Condition:
-        """The rows of y (B, *) that are alike are particles of one another, or those with the same number in ``particles`` (B,)."""
+        """The rows of y (B, *) that are alike are particles of one another, or those with the same number in ``particles`` (B,).
+
+        The last draw among them is at sde.sampling_end, where the grid has to end.
+        """
         return Particles(self.observation(y, **observed), sde, self, observed.get("particles")) if self.scale else Condition()
 
 
