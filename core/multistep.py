@@ -50,6 +50,7 @@ Form: TypeAlias = Literal["noise", "denoised"]
 Variable: TypeAlias = Literal["log_snr", "angle"]
 
 _LONGEST = 1.5  # of the step before, for a step that extrapolates with noise
+_REACH = 40.0  # of the kernel's exponent: what lies further back has e^-40 of its weight, and would take the quadrature's points
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -84,16 +85,17 @@ def update(sde: LinearSDE, t: float, s: float, nodes: Sequence[float], form: For
     first, last = half_log_snr(sde, t), half_log_snr(sde, s)
     places = along(np.array([half_log_snr(sde, node) for node in nodes])).tolist()
     h, ratio = last - first, float(sde.alpha(s)) / float(sde.alpha(t))
-    points = first + h / 2 * (_POINTS + 1)
+    rate = 1 + tau**2
+    start = first if form == "noise" else max(first, last - _REACH / rate)
+    points = start + (last - start) / 2 * (_POINTS + 1)
     if form == "noise":
         kernel = -ratio * float(sde.sigma(t)) * np.exp(first - points)
         scale, std = ratio, 0.0
     else:
-        rate = 1 + tau**2
         kernel = float(sde.alpha(s)) * rate * np.exp(rate * (points - last))
         scale = float(sde.sigma(s)) / float(sde.sigma(t)) * math.exp(-(tau**2) * h)
         std = float(sde.sigma(s)) * math.sqrt(-math.expm1(-2 * tau**2 * h))
-    weights = [float(h / 2 * (_WEIGHTS * kernel * _lagrange(along(points), places, j)).sum()) for j in range(len(places))]
+    weights = [float((last - start) / 2 * (_WEIGHTS * kernel * _lagrange(along(points), places, j)).sum()) for j in range(len(places))]
     return Update(scale, tuple(weights), std)
 
 

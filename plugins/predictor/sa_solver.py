@@ -29,7 +29,7 @@ class SASolver(Predictor):
     remakes: ClassVar[bool] = True
 
     order: int = option(3, at_least=1, at_most=3, help="values that a prediction goes through; its correction goes through one more")
-    tau: float = option(1.0, at_least=0, help="the noise, in units of the reverse SDE's; 0 for none")
+    tau: float = option(1.0, at_least=0, at_most=1000, help="the noise, in units of the reverse SDE's; 0 for none")
 
     @property
     def ode_order(self) -> int | None:

@@ -10,6 +10,7 @@ from scipy.integrate import quad
 from scoresde.core import Interval, Reverse, Score
 from scoresde.core.multistep import Along, advance, begin, half_log_snr, update
 from scoresde.core.testing import BatchNoise
+from scoresde.plugins.grid.log_snr import LogSNR
 from scoresde.plugins.grid.uniform import Uniform
 from scoresde.plugins.sde.sub_vp import SubVP
 from scoresde.plugins.sde.ve import VE
@@ -58,6 +59,26 @@ def test_with_a_constant_denoised_mean_every_tau_has_the_marginal(sde, tau):
     mean = step.scale * sde.alpha(t) * m + step.weights[0] * m
     assert mean == pytest.approx(sde.alpha(s) * m, rel=1e-11)
     assert (step.scale * sde.sigma(t)) ** 2 + step.std**2 == pytest.approx(sde.sigma(s) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0, 6.0, 30.0, 100.0, 1000.0])
+@pytest.mark.parametrize("count", [1, 20])
+def test_the_weights_of_every_tau_are_exact(count, tau):
+    """Their sum and their first moment are integrals in closed form: of e^(r (lambda - lambda_s)), and lambda times it, r = 1 + tau^2."""
+    sde, rate = VP(), 1 + tau**2
+    intervals = LogSNR().intervals(sde, count)
+    for interval in intervals:
+        t, s, index, _ = interval
+        first, last = half_log_snr(sde, t), half_log_snr(sde, s)
+        left, alpha = math.exp(-rate * (last - first)), float(sde.alpha(s))
+        total, moment = alpha * (1 - left), alpha * (last - 1 / rate - (first - 1 / rate) * left)
+        assert update(sde, t, s, [t], "denoised", tau).weights == (pytest.approx(total, rel=1e-7),)
+        nodes = [one.t for one in reversed(intervals[: index + 1])][:3]
+        weights = update(sde, t, s, nodes, "denoised", tau).weights
+        assert sum(weights) == pytest.approx(total, rel=1e-7)
+        if len(nodes) > 1:
+            places = [half_log_snr(sde, node) for node in nodes]
+            assert sum(w * place for w, place in zip(weights, places, strict=True)) == pytest.approx(moment, abs=1e-6)
 
 
 def test_tau_of_one_is_the_reverse_sde():
