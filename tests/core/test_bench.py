@@ -25,7 +25,7 @@ from scoresde.core.bench_table import (
     write,
 )
 from scoresde.core.testing import BatchNoise, mixture_problem, mixture_score
-from scoresde.plugins import DDIM, ODE, VE, VP, Auto, Heun, LogSNR, PredictorCorrector, ReverseDiffusion, SubVP
+from scoresde.plugins import DDIM, ODE, VE, VP, Adaptive, Auto, Heun, LogSNR, PredictorCorrector, ReverseDiffusion, SubVP
 
 LAW = mixture_problem(2, 3, "full", seed=4)
 
@@ -104,6 +104,16 @@ def test_what_draws_noise_is_found():
         return is_noisy(PredictorCorrector(predictor=predictor), LogSNR(), VP())
 
     assert [noisy(one) for one in (DDIM(), DDIM(eta=0.5), Heun(), ReverseDiffusion(), ODE())] == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("sde", [VE(), VP(), SubVP()], ids=lambda sde: sde.name)
+def test_the_adaptive_sampler_draws_noise_and_is_measured(sde):
+    assert is_noisy(Adaptive(rtol=0.05), LogSNR(), sde)
+    run, method = of_sampler(Adaptive(rtol=0.05), LogSNR(), sde, None)
+    found = measure(problem(f"2-D {sde.name}", sde, LAW, 16), method, noisy=True)
+    assert (run.evaluations, found.error) == (None, None)
+    assert 50 < found.evaluations < 2000
+    assert found.weights < 0.3
 
 
 def test_the_file_gives_back_what_was_saved(tmp_path):

@@ -41,6 +41,15 @@ def test_a_sampler_and_a_method_with_noise(scoresde: Command, small: None) -> No
     assert result.stdout.splitlines()[0] == "sliced Wasserstein distance to exact draws"
 
 
+@pytest.mark.parametrize("arguments", [(), ("--set", "rtol=0.05")])
+def test_a_sampler_that_decides_itself_how_often_it_evaluates(scoresde: Command, small: None, arguments: tuple[str, ...]) -> None:
+    result = scoresde("bench", "adaptive", *arguments, "--sde", "ve", "--dimension", "2", "--out", "there")
+    assert (result.exit_code, result.stderr) == (0, "2-D ve ...\n")
+    lines = result.stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("sliced Wasserstein distance to exact draws", "there: bench.md, bench.svg")
+    assert "# adaptive\n" in (Path("there") / "bench.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
