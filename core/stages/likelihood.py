@@ -134,7 +134,7 @@ def draw_map(workspace: Workspace, settings: LikelihoodTable, items: Items) -> N
     """likelihood.png: the log-density over the plane, with held-out points; a point that the method gives up is left out."""
     points = model_range(items, range(min(len(items), 500)))
     low, high = points.amin(0), points.amax(0)
-    margin = 0.25 * (high - low)
+    margin = torch.where(high > low, 0.25 * (high - low), low.abs().clamp(min=1))  # items that all stand in one place have a box too
     low, high = low - margin, high + margin
     xs, ys = (torch.linspace(float(low[i]), float(high[i]), _MAP) for i in (0, 1))
     plane = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(-1, 2)

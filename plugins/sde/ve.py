@@ -26,7 +26,9 @@ class VE(LinearSDE):
     sampling_end: ClassVar[float] = 1e-5
 
     sigma_min: float = option(0.01, above=0, help="noise at t = 0")
-    sigma_max: float = option(50.0, above=0, help="noise at t = 1; about the largest distance between two data points (Song & Ermon, 2020)")
+    sigma_max: float = option(
+        50.0, above=0, at_most=1e6, help="noise at t = 1; about the largest distance between two data points (Song & Ermon, 2020)"
+    )
     levels: int = option(1000, at_least=2, help="N of the published discrete chain")
     t_min: float = option(1e-5, above=0, below=1, help="smallest time of training and likelihoods")
 

@@ -260,6 +260,8 @@ def test_kernel_of_a_level(sde):
 
 
 def test_wrong_ranges_are_refused():
+    with pytest.raises(ValueError, match=r"1e\+30.* must be > 0 and <= 1e\+06$"):
+        VE(sigma_max=1e30)
     with pytest.raises(ValueError, match=r"^sigma_min = 2.0 must be less than sigma_max = 1.0$"):
         VE(sigma_min=2.0, sigma_max=1.0)
     for kind in (VP, SubVP):

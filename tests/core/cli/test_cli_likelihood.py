@@ -393,3 +393,10 @@ def components():
         "utf-8",
     )
     assert refused("likelihood", "mine.toml", "--plugin", "mine.py") == [f"data 'mine', test split: {error}"]
+
+
+def test_the_map_of_a_single_item(done: Command) -> None:
+    few = settings("data.count=1", "sampling.count=4", "sampling.steps=4", "likelihood.rtol=0.1", "likelihood.atol=0.1")
+    done("run", "mixture-2d", *few)
+    assert Path("runs/mixture-2d/likelihood.png").stat().st_size > 10_000
+    assert "likelihood" in json.loads(Path("runs/mixture-2d/run.json").read_text())["stages"]
