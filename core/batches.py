@@ -19,6 +19,8 @@ from .noise import Noise, SeededNoise, permutation
 Batch: TypeAlias = dict[str, Tensor]
 Source: TypeAlias = Callable[[int], tuple[Batch, Noise]]  # step -> the model's inputs, x in its range, and the noise that goes on
 
+_EMPTY = "there is nothing to train on: the data hold no item, or the DataLoader gives no batch"
+
 
 @final
 class Batches:
@@ -102,9 +104,14 @@ def source_of(
     labels: bool = False,
     label_dropout: float = 0.0,
 ) -> Source:
-    """Batches of whatever holds the data: a tensor (N, *), items, a torch Dataset, or a DataLoader (which keeps its batches and order)."""
+    """Batches of whatever holds the data: a tensor (N, *), items, a torch Dataset, or a DataLoader (which keeps its batches and order).
+
+    Raises ValueError where it holds none.
+    """
     if isinstance(data, DataLoader):
         return _from_loader(data, seed, device, flip, labels, label_dropout)
+    if len(data) == 0:  # type: ignore[arg-type]
+        raise ValueError(_EMPTY)
     if isinstance(data, Tensor):
         data = TensorItems(DataSpec(shape=tuple(data.shape[1:])), {"x": data})
     items: Items = data if isinstance(data, Items) else CollatedItems(data, labels=labels)
@@ -129,7 +136,11 @@ def inputs_of(element: Any, *, labels: bool = False) -> Batch:
 def _from_loader(loader: DataLoader[Any], seed: int, device: torch.device | str, flip: bool, labels: bool, label_dropout: float) -> Source:
     def endless() -> Iterator[Batch]:
         while True:
-            yield from (inputs_of(element, labels=labels) for element in loader)
+            element = None
+            for element in loader:
+                yield inputs_of(element, labels=labels)
+            if element is None:
+                raise ValueError(_EMPTY)
 
     stream, drawn = endless(), 0
 

@@ -21,6 +21,7 @@ from .arguments import check_choice, given
 from .builtin import builtin
 from .chunks import chunks
 from .errors import NonFiniteError
+from .fitting import check_count, check_parts
 from .interfaces import Condition, Likelihood
 from .reverse import Reverse
 from .sampling import as_score, evaluating, network_device
@@ -114,6 +115,8 @@ def carry(
 
 def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[..., Tensor], x: Tensor, keywords: How) -> Tensor:
     how = given(direction, keywords, How.__annotations__)
+    check_parts(sde, network, how)
+    check_count("chunk", how.get("chunk", 64))
     score = as_score(sde, network, how)
     condition: Condition = how.get("condition", Condition())
     inputs: Mapping[str, Tensor] = how.get("inputs", {})
@@ -128,7 +131,7 @@ def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[...
         return condition.guide(score.given(**rows) if rows else score)
 
     with evaluating(score.network):
-        return carry(direction, method, score_of, x, chunk=len(x) if coupled else how.get("chunk", 64), device=device)
+        return carry(direction, method, score_of, x, chunk=max(len(x), 1) if coupled else how.get("chunk", 64), device=device)
 
 
 def _check_invertible(condition: Condition) -> None:

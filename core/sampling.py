@@ -15,8 +15,10 @@ from .arguments import check_choice, given
 from .builtin import builtin
 from .chunks import chunks
 from .errors import NonFiniteError
+from .fitting import check_count, check_needs, check_parts, check_shape
 from .interfaces import Condition, Corrector, Grid, Interval, Predictor, Sampler, Step
 from .noise import Noise, SeededNoise
+from .noise_conditional import require_linear
 from .reverse import Reverse
 from .scalars import broadcast
 from .schedule import Denoise, scheduled
@@ -145,10 +147,11 @@ def sample(
 ) -> Tensor:
     """Samples of this shape (B, *) from any module or callable, on the CPU; with ``inputs`` or a ``condition`` in a single chunk.
 
-    Raises ValueError, in one line, where the parts cannot work together.
+    Raises ValueError or TypeError, in one line, where the parts cannot work together.
     """
     how = given("sample", keywords, How.__annotations__)
-    score, sampler, intervals = _prepare(sde, network, how, denoise)
+    check_count("chunk", chunk)
+    score, sampler, intervals = _prepare(sde, network, shape, how, denoise)
     condition = how.get("condition")
     with evaluating(score.network):
         return generate(
@@ -168,7 +171,7 @@ def sample(
 def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], **keywords: Unpack[How]) -> Iterator[Step]:
     """The steps of a run with one batch of samples of this shape (B, *), to watch or to stop; otherwise as ``sample``."""
     how = given("iterate", keywords, How.__annotations__)
-    score, sampler, intervals = _prepare(sde, network, how)
+    score, sampler, intervals = _prepare(sde, network, shape, how)
     noise = SeededNoise(how.get("seed", 0), range(shape[0]), "sample")
     x = sde.prior_sample(shape, noise, device=how.get("device", network_device(score.network)))
     with evaluating(score.network):
@@ -189,8 +192,11 @@ def evaluating(network: object) -> Iterator[None]:
 
 
 def _prepare(
-    sde: SDE, network: Callable[..., Tensor], how: Mapping[str, Any], denoise: Denoise = False
+    sde: SDE, network: Callable[..., Tensor], shape: Sequence[int], how: Mapping[str, Any], denoise: Denoise = False
 ) -> tuple[Score, Sampler, tuple[Interval, ...]]:
+    check_parts(sde, network, how)
+    check_shape(shape)
+    check_count("steps", how.get("steps", 500))
     if "sampler" in how and ("predictor" in how or "corrector" in how):
         raise ValueError("give a sampler, or a predictor and a corrector, not both")
     if "sampler" in how:
@@ -198,6 +204,8 @@ def _prepare(
     else:
         predictor = how["predictor"] if "predictor" in how else builtin("predictor", "reverse_diffusion")
         sampler = builtin("sampler", "predictor_corrector", predictor=predictor, corrector=how.get("corrector"))
+    check_needs(sde, sampler)
+    require_linear(sde, {f"denoise={denoise!r}": denoise in ("tweedie", "flow")})
     run = scheduled(sde, sampler, how.get("grid"), how.get("steps", 500), how.get("evaluations"), denoise)
     sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects="condition" in how and how["condition"].projects)
     score = as_score(sde, network, how)

@@ -25,6 +25,7 @@ from .dropout import dropout_layers, key_dropout
 from .ema import EMA
 from .errors import NonFiniteError
 from .experiment.schema import Optimisation, Training
+from .fitting import check_instance, check_parts
 from .interfaces import Objective
 from .losses import CrossEntropy, Loss, ScoreLoss
 from .noise import stream_seed
@@ -186,7 +187,9 @@ def train(
     warmup, clip, ema, precision, label_dropout, ..., but not those of checkpoints and validation. ``on_loss`` is called with the step and
     the mean loss every ``log_every`` steps. Raises NonFiniteError where too many gradients in a row are not finite.
     """
-    table = Training(objective=objective or builtin("objective", "score_matching"), **settings_of("train", Training, steps, settings))
+    objective = builtin("objective", "score_matching") if objective is None else objective
+    check_parts(sde, network, {"objective": objective})
+    table = Training(objective=objective, **settings_of("train", Training, steps, settings))
     loss = ScoreLoss(table.objective, lambda module: Score(sde, module, predicts, time, scale_input))
     return _trained(network, loss, data, table, seed, device, on_loss, labels, table.label_dropout, table.precision)
 
@@ -210,6 +213,7 @@ def train_classifier(
     ``data`` are Items with labels, or give pairs of an item and its class, or dicts with ``x`` and ``label``; ``settings`` are those of the
     table [classifier]. Otherwise as ``train``.
     """
+    check_parts(sde, network, {})
     loss = CrossEntropy(lambda module: NoiseConditional(sde, module, time, scale_input))
     table = Optimisation(**settings_of("train_classifier", Optimisation, steps, settings))
     return _trained(network, loss, data, table, seed, device, on_loss, True)
@@ -227,6 +231,7 @@ def _trained(
     label_dropout: float = 0.0,
     precision: str | None = None,
 ) -> nn.Module:
+    check_instance("network", network, nn.Module)
     with accelerated(network, device, precision) as accelerator, torch.random.fork_rng(devices=[]):
         trainer = Trainer(network, loss, table, accelerator, seed)
         size, where = table.batch // table.accumulate, accelerator.device

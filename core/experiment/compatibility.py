@@ -38,6 +38,15 @@ def components(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Compon
             yield from components(getattr(value, field.name), inner)
 
 
+def unmet(component: Component, sde: SDE) -> str | None:
+    """What the component needs of the SDE and that one is not, in words; None where there is no such thing."""
+    needs: type = getattr(component, "needs", SDE)
+    if isinstance(sde, needs):
+        return None
+    article = "an" if needs.__name__[0] in "AEIOU" else "a"
+    return f"{component.name} needs {article} {needs.__name__}; {text(getattr(sde, 'name', type(sde).__name__))} is not one"
+
+
 def _tables(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     evaluation = experiment.evaluation
     if evaluation is not None and evaluation.loss and experiment.training is None:
@@ -61,10 +70,7 @@ def _tables(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
 
 def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     for path, component in components(experiment):
-        needs: type = getattr(component, "needs", SDE)
-        if not isinstance(experiment.sde, needs):
-            article = "an" if needs.__name__[0] in "AEIOU" else "a"
-            why = f"{component.name} needs {article} {needs.__name__}; {text(experiment.sde.name)} is not one"
+        if why := unmet(component, experiment.sde):
             yield Problem(locate((*path, "use")), f"{dotted(path)}: {why}")
 
 
