@@ -23,7 +23,8 @@ and the steps stop at such points.
 
 The whole batch is evaluated at once, each sample at its own time on its own path, and one that has arrived stays: batch-mates change no
 result, but the slowest of them sets the number of evaluations. The times of the grid between its ends are none to stop at: the state
-after an interval is that in which all have passed it.
+after an interval is that in which all have passed it. The last step of a sample has whatever length is left, and its noise belongs to the
+law as that of any other: there is no part of known size to take away, so the mean that is given with a state is the state itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,11 +70,10 @@ class _Path(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Of each sample: x and its part without the last noise, x' of the step before, the way that is left, the length of its next step, the
-    path ahead; and the evaluations so far, which are those of every sample that has not arrived."""
+    """Of each sample: x, x' of the step before, the way that is left, the length of its next step, the path ahead; and the evaluations so
+    far, which are those of every sample that has not arrived."""
 
     x: Tensor
-    mean: Tensor
     before: Tensor
     left: Tensor
     wanted: Tensor
@@ -100,11 +100,11 @@ class Adaptive(Sampler):
         x, _ = condition.start(x, intervals[0].t, noise)
         end = intervals[-1].s
         left = torch.full((len(x),), intervals[0].t - end, dtype=torch.float64, device=x.device)
-        state = _State(x, x, x, left, torch.full_like(left, self.first * reverse.sde.t_max), _Path.unknown(x), 0)
+        state = _State(x, x, left, torch.full_like(left, self.first * reverse.sde.t_max), _Path.unknown(x), 0)
         for interval in intervals:
             while bool((state.left > interval.s - end).any()):
                 state = self._attempt(reverse, state, end, noise)
-            yield Step(state.x, state.mean)
+            yield Step(state.x, state.x)
 
     def check(self, sde: SDE, intervals: Sequence[Interval], *, contiguous: bool, projects: bool) -> None:
         if projects:
@@ -122,13 +122,12 @@ class Adaptive(Sampler):
             raise self._given_up(left, end)
         h = torch.minimum(torch.minimum(state.wanted, left), path.lengths[0])
         w = path.increment(h, noise)
-        ahead, improved, mean = _improved_euler(reverse, x, end + left, end + (left - h), h, w)
+        ahead, improved = _improved_euler(reverse, x, end + left, end + (left - h), h, w)
         error = self._error(ahead, improved, state.before, end + left)
         accepted = tried & (error <= 1)
         moved, stopped = _rows(accepted, x), accepted & (h < state.wanted)  # stopped early, which tells nothing of the next length
         return _State(
             torch.where(moved, improved, x),
-            torch.where(moved, mean, state.mean),
             torch.where(moved, ahead, state.before),
             torch.where(accepted, left - h, left),
             torch.where(tried & ~stopped, h * self.safety * error.clamp_min(_LEAST) ** -self.exponent, state.wanted),
@@ -153,13 +152,13 @@ class Adaptive(Sampler):
         )
 
 
-def _improved_euler(reverse: Reverse, x: Tensor, t: Tensor, s: Tensor, h: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(x', x'', x'' without its noise)."""
+def _improved_euler(reverse: Reverse, x: Tensor, t: Tensor, s: Tensor, h: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """(x', x'')."""
     length = broadcast(h, x)
     euler, spread = x - length * reverse.drift(x, t), broadcast(reverse.sde.diffusion(t), x)
     ahead = euler + spread * w
     mean = 0.5 * (euler + x - length * reverse.drift(ahead, s))
-    return ahead, mean + 0.5 * (spread + broadcast(reverse.sde.diffusion(s), x)) * w, mean
+    return ahead, mean + 0.5 * (spread + broadcast(reverse.sde.diffusion(s), x)) * w
 
 
 def _shifted(rows: Tensor, first: Tensor, third: Tensor) -> Tensor:
