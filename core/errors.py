@@ -10,11 +10,11 @@ class UserError(Exception):
 
 
 class ResultError(UserError):
-    """A component's method returned what its interface does not say."""
+    """A component's method returned what its interface does not say; ``what`` is "step returned", for example."""
 
-    def __init__(self, component: Component, method: str, found: object, expected: str) -> None:
+    def __init__(self, component: Component, what: str, found: object, expected: str) -> None:
         said = "None" if found is None else f"a {type(found).__name__}"
-        super().__init__(f'{component.kind} "{component.name}": {method} returned {said}, expected {expected}')
+        super().__init__(f'{component.kind} "{component.name}": {what} {said}, expected {expected}')
 
 
 class NonFiniteError(ArithmeticError):

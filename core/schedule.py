@@ -53,7 +53,7 @@ def scheduled(
 def checked(grid: Grid, sde: SDE, intervals: object) -> tuple[Interval, ...]:
     """The intervals that a grid has made. Raises ResultError for what are none, and ValueError for what no run can follow, in one line."""
     if not isinstance(intervals, Sequence) or not all(isinstance(each, Interval) for each in intervals):
-        raise ResultError(grid, "intervals", intervals, "a tuple of Interval")
+        raise ResultError(grid, "intervals returned", intervals, "a tuple of Interval")
     found, slack, title = tuple(intervals), _ROUNDING * sde.t_max, f"grid {grid.name!r}"
     if not found:
         raise ValueError(f"{title} makes no intervals")

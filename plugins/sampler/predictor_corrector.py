@@ -35,11 +35,11 @@ class PredictorCorrector(Sampler):
                 assert corrector is not None
                 after = corrector.correct(reverse, step.x, t, noise)
                 if not isinstance(after, Step):
-                    raise ResultError(corrector, "correct", after, "a Step")
+                    raise ResultError(corrector, "correct returned", after, "a Step")
                 step, memory = condition.project(step, after._replace(state=step.state), t, t, memory, reverse, noise)
             after = predictor.step(reverse, step.x, interval, step.state, noise)
             if not isinstance(after, Step):
-                raise ResultError(predictor, "step", after, "a Step")
+                raise ResultError(predictor, "step returned", after, "a Step")
             step, memory = condition.project(step, after, t, s, memory, reverse, noise)
             yield step
 

@@ -84,7 +84,7 @@ def exercise(corrector: Corrector, sde: SDE, x: Tensor, noise: Noise) -> Sequenc
 
 def check_result(subject: Subject) -> None:
     corrector, sde, x = subject.component, subject.sdes[0], state((3,))
-    assert_step(corrector, "correct", corrector.correct(Reverse(sde, gaussian_score(sde, x)), x, 0.5 * sde.t_max, seeded()))
+    assert_step(corrector, "correct returned", corrector.correct(Reverse(sde, gaussian_score(sde, x)), x, 0.5 * sde.t_max, seeded()))
 
 
 def problems(subject: Subject) -> Iterator[Problem]:

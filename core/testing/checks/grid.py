@@ -47,7 +47,8 @@ def check_result(subject: Subject) -> None:
             except ValueError:
                 continue
             sound = isinstance(found, tuple) and all(isinstance(each, Interval) for each in found)
-            assert sound, str(ResultError(grid, "intervals", found, "a tuple of Interval"))
+            assert sound, str(ResultError(grid, "intervals returned", found, "a tuple of Interval"))
+            assert len(found) == count, f"of {count} steps it makes {len(found)} ({sde.name})"
             return
 
 

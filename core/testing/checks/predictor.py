@@ -32,7 +32,7 @@ def exercise(predictor: Predictor, sde: SDE, x: Tensor, noise: Noise) -> Sequenc
 def check_result(subject: Subject) -> None:
     predictor, sde, x = subject.component, subject.sdes[0], state((3,))
     reverse, grid = Reverse(sde, gaussian_score(sde, x)), few(predictor, sde)
-    assert_step(predictor, "step", predictor.step(reverse, x, grid[0], predictor.init(reverse, x, grid), seeded()))
+    assert_step(predictor, "step returned", predictor.step(reverse, x, grid[0], predictor.init(reverse, x, grid), seeded()))
 
 
 def few(predictor: Predictor, sde: SDE, count: int = 4) -> tuple[Interval, ...]:

@@ -63,9 +63,9 @@ def check_result(subject: Subject) -> None:
     sampler, x = subject.component, state((3,))
     sde, grid = grid_of(sampler, subject.sdes[0], 4)
     steps = sampler.sample(Reverse(sde, gaussian_score(sde, x)), Condition(), x, grid, seeded())
-    assert isinstance(steps, Iterable), str(ResultError(sampler, "sample", steps, "an iterator of Step"))
+    assert isinstance(steps, Iterable), str(ResultError(sampler, "sample returned", steps, "an iterator of Step"))
     for first in steps:
-        assert_step(sampler, "sample", first)
+        assert_step(sampler, "sample yielded", first)
         return
     raise AssertionError(f'sampler "{sampler.name}": sample yielded no step, expected one after each of {len(grid)} intervals')
 

@@ -21,11 +21,11 @@ from .runs import Run, has_levels, with_levels
 _LIMIT = 5.0  # standard errors
 
 
-def assert_step(component: Component, method: str, found: object) -> None:
-    """What the method returned is a Step of tensors."""
-    assert isinstance(found, Step), str(ResultError(component, method, found, "a Step"))
+def assert_step(component: Component, what: str, found: object) -> None:
+    """What a method gave is a Step of tensors; ``what`` is "step returned", for example."""
+    assert isinstance(found, Step), str(ResultError(component, what, found, "a Step"))
     for name, value in (("x", found.x), ("mean", found.mean)):
-        assert isinstance(value, Tensor), str(ResultError(component, method, value, f"a tensor for the {name} of its Step"))
+        assert isinstance(value, Tensor), str(ResultError(component, what, value, f"a tensor for the {name} of its Step"))
 
 
 def assert_shapes(results: Sequence[Tensor], x: Tensor) -> None:

@@ -268,8 +268,9 @@ RESULTS = [
     (Empty(), 'predictor "empty": step returned None, expected a tensor for the mean of its Step'),
     (Bare(), 'corrector "bare": correct returned a Tensor, expected a Step'),
     (Whole(), 'sampler "whole": sample returned None, expected an iterator of Step'),
-    (Whole(result="states"), 'sampler "whole": sample returned a Tensor, expected a Step'),
+    (Whole(result="states"), 'sampler "whole": sample yielded a Tensor, expected a Step'),
     (Whole(result="nothing"), 'sampler "whole": sample yielded no step, expected one after each of 4 intervals'),
+    (Halves(), "of 1 steps it makes 2 (sub_vp)"),
     (Pairs(), 'grid "pairs": intervals returned a list, expected a tuple of Interval'),
 ]
 
