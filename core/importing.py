@@ -38,8 +38,8 @@ class Imported(NamedTuple):
 def import_checkpoint(workspace: Workspace, path: Path, make_folder: Callable[[], object]) -> None:
     """Writes the state as the run's newest checkpoint, and its averaged weights as those that samples use; the folder is made, and anything
     written, only once all is known to fit."""
-    network = workspace.build()
     contents = read_published(path)
+    network = workspace.build()
     imported = translate(network, workspace.experiment.model.published_names(network), contents, path)
     check_levels(workspace.experiment.sde, contents, path)
     make_folder()

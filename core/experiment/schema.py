@@ -190,7 +190,8 @@ class Evaluation:
 @final
 @attrs.frozen(kw_only=True)
 class Run:
-    """[run]: what the run uses; no result depends on it by more than rounding."""
+    """[run]: what the run uses. Results depend on it by no more than rounding, in the precision that it names, but for ``chunk`` where a
+    component couples the samples of a batch, as the corrector ``langevin`` does: there every chunk has a step size of its own."""
 
     device: str = option("auto", help="cpu, cuda, mps, or auto for the first of them that is there")
     precision: Literal["float32", "bf16", "fp16"] = option("float32", help="the network's precision")

@@ -15,7 +15,7 @@ import tomli
 
 from scoresde.core import KINDS
 from scoresde.core.cli import main
-from scoresde.core.experiment import Experiment, load, shipped, table
+from scoresde.core.experiment import Experiment, ExperimentError, load, shipped, table
 from scoresde.registry import API_VERSION, Registry
 from scoresde.registry.hook import Specification
 
@@ -125,6 +125,16 @@ def test_every_kind_has_its_pages(kind: str) -> None:
 def test_every_shipped_experiment() -> None:
     text = page("experiments.md")
     assert [entry.name for entry in shipped() if f"| `{entry.name}` |" not in text] == []
+
+
+def test_the_errors_of_a_wrong_file_are_those_that_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tables = ('[experiment]\nname = "wrong"', "[sde]\nbeta_mn = 0.2", '[training]\nsteps = "many"', '[sampling]\npredictor.use = "heunn"')
+    Path("wrong.toml").write_text("\n\n".join(('extends = "digits"', *tables)), "utf-8")
+    (shown,) = re.findall(r"^```text\n(wrong\.toml.*?)^```$", (DOCS / "experiments.md").read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    with pytest.raises(ExperimentError) as error:
+        load(Path("wrong.toml"), BUILTIN)
+    assert str(error.value).splitlines() == shown.splitlines()
 
 
 def test_a_part_that_there_is_not() -> None:

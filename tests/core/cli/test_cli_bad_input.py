@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 
 Command = Callable[..., Result]
@@ -179,6 +180,15 @@ def test_data_that_are_not_there_are_refused_before_anything_is_written(
 ) -> None:
     (line,) = refused("run", "tiny.toml", *(part for setting in settings for part in ("--set", setting)))
     assert line.startswith(error.format(folder, folder))
+
+
+def test_a_checkpoint_is_looked_at_before_the_data(refused: Refused, folder: Path) -> None:
+    command = ("--experiment", "cifar10/ve-ncsnpp-continuous", "--out", "imported", "--set", "data.root=nowhere")
+    assert refused("import", "lost.pth", *command) == ["lost.pth: No such file or directory"]
+    state = {"model": {}, "ema": {}, "optimizer": {}, "step": 1}
+    torch.save(state, "checkpoint.pth")
+    (line,) = refused("import", "checkpoint.pth", *command)
+    assert line.startswith(f"data 'torchvision': CIFAR10 is not (or not whole) in {folder}/nowhere: ")
 
 
 def test_the_right_root_after_a_wrong_one_needs_no_new_folder(refused: Refused, done: Command) -> None:
