@@ -8,8 +8,9 @@
     def components():
         return [Heun]
 
-The hook takes nothing and returns component classes; each carries its ``kind`` (from its interface) and its ``name``. Everything that a
-plugin can get wrong is told in one line that says what to write instead: pluggy by itself accepts a misspelt hook without a word.
+The hook takes nothing and returns component classes; each carries its ``kind`` (from its interface) and its ``name``. What a plugin gets
+wrong of this is told in one line that says what to write instead: pluggy by itself accepts a misspelt hook without a word. The options of
+a class are core's to read.
 """
 
 import inspect
