@@ -51,8 +51,8 @@ class How(TypedDict, total=False):
 def encode(sde: SDE, network: Callable[..., Tensor], x: Tensor, **keywords: Unpack[How]) -> Tensor:
     """The latent codes at sde.t_max of x (B, *) in the model's range, of the shape and dtype of x, on the CPU.
 
-    Raises ValueError where the condition is more than guidance, which no flow carries, or the method asks for more than the network's dtype
-    holds; ArithmeticError where the solver gives an item up.
+    Raises ValueError where x holds whole numbers, the condition is more than guidance, which no flow carries, or the method asks for more
+    than the network's dtype holds; ArithmeticError where the solver gives an item up.
     """
     return _run("encode", sde, network, x, keywords)
 
@@ -117,6 +117,8 @@ def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[...
     how = given(direction, keywords, How.__annotations__)
     check_parts(sde, network, how)
     check_count("chunk", how.get("chunk", 64))
+    if not x.is_floating_point():
+        raise ValueError(f"{direction}: {x.dtype} holds no codes: give floating-point numbers, in the model's range")
     score = as_score(sde, network, how)
     condition: Condition = how.get("condition", Condition())
     inputs: Mapping[str, Tensor] = how.get("inputs", {})

@@ -67,8 +67,8 @@ class Score:
         return self._told.dtype
 
     def __call__(self, x: Tensor, t: Scalar) -> Tensor:
-        """grad log p_t(x), shape of x."""
-        out = self._told(x, t)
+        """grad log p_t(x), shape of x. Raises ValueError where the network's output has another shape."""
+        out = self._output(x, t)
         if self.predicts == "score":
             return out
         alpha, sigma = self._told.kernel(x, t)
@@ -82,7 +82,7 @@ class Score:
     def denoised(self, x: Tensor, t: Scalar) -> Tensor:
         """E[x_0 | x_t = x] by Tweedie's formula, (x + sigma^2 score) / alpha."""
         if self.predicts == "denoised":
-            return self._told(x, t)
+            return self._output(x, t)
         score = self(x, t)
         alpha, sigma = self._told.kernel(x, t)
         return (x + sigma**2 * score) / alpha
@@ -90,9 +90,15 @@ class Score:
     def noise(self, x: Tensor, t: Scalar) -> Tensor:
         """E[z | x_t = x], minus sigma times the score."""
         if self.predicts == "noise":
-            return self._told(x, t)
+            return self._output(x, t)
         return self(x, t) * (-self._told.kernel(x, t)[1])
 
     def coordinate(self, t: Scalar) -> Scalar:
         """The network's time coordinate of t, float64."""
         return self._told.coordinate(t)
+
+    def _output(self, x: Tensor, t: Scalar) -> Tensor:
+        out = self._told(x, t)
+        if out.shape != x.shape:
+            raise ValueError(f"the network gives the shape {tuple(out.shape)} for states {tuple(x.shape)}: it must give that of the states")
+        return out

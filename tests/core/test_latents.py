@@ -163,3 +163,12 @@ def test_values_that_are_not_finite_are_named_with_their_items() -> None:
     x = torch.tensor([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0], [4.0, 0.0]])
     with pytest.raises(NonFiniteError, match=r"^encode by 'probability_flow', items 2 to 3: the ODE's right-hand side is not finite"):
         encode(VP(), network, x, chunk=2)
+
+
+@pytest.mark.parametrize("direction", [encode, decode])
+def test_whole_numbers_are_no_items_and_no_codes(direction: Any) -> None:
+    """Their codes would be cut to whole numbers."""
+    score = Gaussian(torch.zeros(2, dtype=torch.float64), 1.0).score(VP())
+    words = rf"^{direction.__name__}: torch\.int64 holds no codes: give floating-point numbers, in the model's range$"
+    with pytest.raises(ValueError, match=words):
+        direction(VP(), score, torch.ones(2, 2, dtype=torch.int64), **({"temperature": 1} if direction is decode else {}))

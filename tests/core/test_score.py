@@ -5,6 +5,7 @@ and E[z | x] = sigma / v (x - alpha mu). The networks below work their t out of 
 """
 
 import math
+import re
 from typing import ClassVar, get_args
 
 import attrs
@@ -224,3 +225,14 @@ def test_a_nonlinear_sde_has_euler_steps():
     assert sde.ladder().label(0.5) == 4.5
     with pytest.raises(TypeError, match=r"^the kernel of a level needs a LinearSDE; Cubic is not one$"):
         sde.ladder().kernel(0.5)
+
+
+@pytest.mark.parametrize("form", ["score", "noise", "denoised", "velocity"])
+@pytest.mark.parametrize("shape", [(1, 2), (3, 1), (3, 2, 1)])
+def test_an_output_of_another_shape_is_refused(form, shape):
+    """It would be spread over the batch or the item in silence."""
+    score, x = Score(VP(), lambda x, t: torch.ones(shape), form), torch.ones(3, 2)
+    words = rf"^the network gives the shape {re.escape(str(shape))} for states \(3, 2\): it must give that of the states$"
+    for call in (score, score.noise, score.denoised):
+        with pytest.raises(ValueError, match=words):
+            call(x, 0.5)

@@ -182,7 +182,7 @@ def told(self):
 
 EXACT = {"trainable": False, "prediction": lambda self, sde: "score", "time": lambda self, sde: None}
 BITES = [
-    ("shapes", model(Flat), r"a batch \(4, 2, 6\) has a score of the shape \(4, 12\)"),
+    ("shapes", model(Flat), r"the network gives the shape \(4, 12\) for states \(4, 2, 6\)"),
     ("shapes", model(Network, build=wordy), r"it refuses items \(2, 6\) in 2 lines, not in one"),
     ("gradients", model(Spare), r"no gradient reaches spare.weight: it is 0 \(items \(6,\), \w+\)"),
     ("gradients", model(Cut), r"no gradient reaches x: it is 0 "),
@@ -218,7 +218,7 @@ def test_the_right_one_fails_no_check(registry):
 @pytest.mark.parametrize(("name", "wrong", "message"), BITES, ids=[wrong.name for _, wrong, _ in BITES])
 def test_a_wrong_one_is_caught_by_the_check_of_its_fault_alone(registry, name, wrong, message):
     failed = {outcome.check.name: outcome.message for outcome in conform(wrong(), registry) if outcome.status != "pass"}
-    also = {"network_trainable": {"truth"}, "mean_build": {"times"}}.get(wrong.name, set())
+    also = {"flat_": {"ranks"}, "network_trainable": {"truth"}, "mean_build": {"times"}}.get(wrong.name, set())
     assert failed.keys() == {name} | also, failed
     assert re.search(message, failed[name]), failed[name]
 
