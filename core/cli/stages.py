@@ -14,7 +14,8 @@ _FREE = ("sde.t_min",)  # where likelihoods end, of which no network is told
 
 
 def check_weights(experiment: "Experiment", registry: "Registry", origin: Path) -> None:
-    """Raises UserError where the weights of the run in ``origin`` are not of this experiment's model, or were trained under another SDE."""
+    """Raises UserError where the weights of the run in ``origin`` are not of this experiment's model, or were trained under another SDE or
+    on data in another range."""
     import tomli
 
     from ..errors import UserError
@@ -23,9 +24,10 @@ def check_weights(experiment: "Experiment", registry: "Registry", origin: Path) 
 
     file = origin / "experiment.toml"
     try:
-        text = dumps(*load(file, registry))
+        trained = load(file, registry)
+        text, before = dumps(*trained), trained.experiment
     except UserError:  # such as a plugin that only the experiment at hand finds
-        text = file.read_text(encoding="utf-8")
+        text, before = file.read_text(encoding="utf-8"), experiment
     tables = ("model", "sde") if experiment.model.trainable else ("model",)
     theirs, ours = ({table: found[table] for table in tables} for found in map(tomli.loads, (text, dumps(experiment, registry))))
     changed = [key for key in differences(theirs, ours) if key not in _FREE]
@@ -34,6 +36,23 @@ def check_weights(experiment: "Experiment", registry: "Registry", origin: Path) 
         raise UserError(
             f"{origin}: its weights are of another model ({which}): leave [model] and [sde] as the run has them, or train such a model"
         )
+    if before.data != experiment.data:
+        known, here = _range_seen(before, origin), _range_seen(experiment, origin)
+        if known is not None and here is not None and known != here:
+            raise UserError(f"{origin}: its network saw data in the range {known}, and these are in {here}: take data in the same range")
+
+
+def _range_seen(experiment: "Experiment", folder: Path) -> tuple[float, float] | None:
+    """The range to which data with levels are scaled; None for other data, and for those that are not there."""
+    from ..errors import UserError
+    from ..runs import RunFolder
+    from ..workspace import Workspace
+
+    try:
+        spec = Workspace(experiment, RunFolder(folder), quiet=True).items("train").spec
+    except UserError:
+        return None
+    return None if spec.levels is None else spec.range
 
 
 def do_stages(

@@ -147,6 +147,17 @@ def test_weights_keep_their_meaning(refused: Refused, done: Command, settings: t
         assert refused(*command, *given) == [f"{what}: leave [model] and [sde] as the run has them, or train such a model"]
 
 
+def test_data_in_another_range_are_refused(refused: Refused, done: Command) -> None:
+    done("train", "small-digits.toml")
+    (line,) = refused("likelihood", "runs/small-digits", "--set", "data.centered=false")
+    assert line == (
+        "runs/small-digits: its network saw data in the range (-1.0, 1.0), and these are in (0.0, 1.0): take data in the same range"
+    )
+    np.save("others.npy", np.arange(40 * 64).reshape(40, 1, 8, 8) % 5)
+    others = ("data.use=arrays", "data.file=others.npy", "data.levels=5", "likelihood.count=1")
+    done("likelihood", "runs/small-digits", *(part for setting in others for part in ("--set", setting)))
+
+
 def test_what_weights_do_not_depend_on_may_be_set(done: Command) -> None:
     done("run", "tiny.toml")
     for setting in ("sde.t_min=1e-4", "data.count=50", "run.chunk=4", "experiment.seed=1", "sampling.predictor.use=ancestral"):
