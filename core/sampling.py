@@ -21,7 +21,7 @@ from .noise import Noise, SeededNoise
 from .noise_conditional import require_linear
 from .reverse import Reverse
 from .scalars import broadcast
-from .schedule import Denoise, scheduled
+from .schedule import OF_THE_MEAN, Denoise, scheduled
 from .score import Prediction, Score, TimeCoordinate
 from .sde import SDE, LinearSDE
 
@@ -205,7 +205,7 @@ def _prepare(
         predictor = how["predictor"] if "predictor" in how else builtin("predictor", "reverse_diffusion")
         sampler = builtin("sampler", "predictor_corrector", predictor=predictor, corrector=how.get("corrector"))
     check_needs(sde, sampler)
-    require_linear(sde, {f"denoise={denoise!r}": denoise in ("tweedie", "flow")})
+    require_linear(sde, {f"denoise={denoise!r}": denoise in OF_THE_MEAN})
     run = scheduled(sde, sampler, how.get("grid"), how.get("steps", 500), how.get("evaluations"), denoise)
     sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects="condition" in how and how["condition"].projects)
     score = as_score(sde, network, how)

@@ -16,6 +16,8 @@ from .sde import SDE
 
 Denoise: TypeAlias = Literal[False, "mean", "tweedie", "flow", "reverse_diffusion"]
 
+OF_THE_MEAN: tuple[Denoise, ...] = ("tweedie", "flow")  # what takes the denoised mean, and so a LinearSDE
+
 _ROUNDING = 1e-9  # of t_max
 _FREE: tuple[Denoise, ...] = (False, "mean")  # the other ways of denoising evaluate the score once
 

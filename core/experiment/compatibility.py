@@ -8,7 +8,7 @@ import attrs
 from ..classes import ClassConditioner
 from ..component import Component
 from ..interfaces import Conditioner, Predictor
-from ..schedule import Schedule, scheduled
+from ..schedule import OF_THE_MEAN, Schedule, scheduled
 from ..sde import SDE, LinearSDE
 from .errors import Place, Problem
 from .schema import Experiment, Sampling, options
@@ -21,7 +21,8 @@ _ROUNDING = 1e-9
 
 def problems(experiment: Experiment, locate: Locate) -> list[Problem]:
     """A table that needs another one, or a component more of the SDE than it has; or else a grid or a sampler that refuses the others."""
-    found = [*_tables(experiment, locate), *_needs(experiment, locate), *_dequantisation(experiment, locate), *_labels(experiment, locate)]
+    checks = (_tables, _needs, _denoising, _dequantisation, _labels)
+    found = [problem for check in checks for problem in check(experiment, locate)]
     return found or list(_sampling(experiment, locate))
 
 
@@ -72,6 +73,13 @@ def _needs(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
     for path, component in components(experiment):
         if why := unmet(component, experiment.sde):
             yield Problem(locate((*path, "use")), f"{dotted(path)}: {why}")
+
+
+def _denoising(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
+    sampling, path = experiment.sampling, ("sampling", "denoise")
+    if sampling is not None and sampling.denoise in OF_THE_MEAN and not isinstance(experiment.sde, LinearSDE):
+        setting = f"{dotted(path)} = {text(sampling.denoise)}"
+        yield Problem(locate(path), f"{setting}: needs a LinearSDE; {text(experiment.sde.name)} is not one")
 
 
 def _dequantisation(experiment: Experiment, locate: Locate) -> Iterator[Problem]:

@@ -63,6 +63,14 @@ class Pair(Sampler):
         return steps
 
 
+@pytest.mark.parametrize("denoise", ["tweedie", "flow"])
+def test_a_final_mean_needs_a_linear_sde(base: str, cubic: str, loaded: Loads, refused: Refusals, denoise: str) -> None:
+    table = f'[sampling]\nsteps = 3\ndenoise = "{denoise}"\n'
+    assert loaded(base + table).sampling.denoise == denoise
+    assert refused(cubic + table) == [f'exp.toml:14: sampling.denoise = "{denoise}": needs a LinearSDE; "cubic" is not one']
+    assert loaded(cubic + table.replace(denoise, "reverse_diffusion")).sampling.denoise == "reverse_diffusion"
+
+
 def test_every_component_is_asked(cubic: str, registry: Registry) -> None:
     registry = Registry.of(*(provided for provided in classes(registry) if provided.name != "score_matching"), Importance, Pair)
     text = '[training]\nsteps = 1\n{}\n[sampling]\nuse = "pair"\nparts = [\n  {{ use = "chain" }},\n  {{ use = "pair" }},\n]\n'
