@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .arguments import check_choice, given
 from .builtin import builtin
 from .chunks import chunks
-from .errors import NonFiniteError
+from .errors import NonFiniteError, ResultError
 from .fitting import check_count, check_needs, check_parts, check_shape
 from .interfaces import Condition, Corrector, Grid, Interval, Predictor, Sampler, Step
 from .noise import Noise, SeededNoise
@@ -34,11 +34,14 @@ def trajectory(
 ) -> Iterator[Step]:
     """The steps of a run from the prior draw x (B, *), as they are made.
 
-    Raises NonFiniteError, with the sampler, the step and the time, where the state is not finite (looked at every 10 steps).
+    Raises NonFiniteError, with the sampler, the step and the time, where the state is not finite (looked at every 10 steps), ResultError
+    where the sampler makes no Step.
     """
     condition = Condition() if condition is None else condition
     reverse = Reverse(score.sde, condition.guide(score))
     for number, step in enumerate(sampler.sample(reverse, condition, x, intervals, noise), 1):
+        if not isinstance(step, Step):
+            raise ResultError(sampler, "sample yielded", step, "a Step")
         if (number % _CHECK_EVERY == 0 or number == len(intervals)) and not bool(torch.isfinite(step.x.sum())):
             time = f", t = {intervals[number - 1].s:.6g}" if number <= len(intervals) else ""
             raise NonFiniteError(f"sampler {sampler!r}: the state is not finite at step {number} of {len(intervals)}{time}")

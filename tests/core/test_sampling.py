@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from scoresde.core import Condition, Interval, Score, SeededNoise, Step
-from scoresde.core.errors import NonFiniteError
+from scoresde.core import Condition, Interval, Sampler, Score, SeededNoise, Step
+from scoresde.core.errors import NonFiniteError, ResultError
 from scoresde.core.sampling import finish, generate, iterate, sample, trajectory
 from scoresde.core.testing import BatchNoise, Gaussian, Law, mixture_problem, mixture_score
 from scoresde.plugins.conditioner.inpainting import Inpainting
@@ -122,6 +122,21 @@ def test_progress_counts_kept_samples():
     advanced = []
     run(VP(), range(10), 8, steps=3, on_step=advanced.append)
     assert advanced == [8, 8, 8, 2, 2, 2]
+
+
+def test_a_sampler_that_makes_no_step_is_named():
+    class Forgetful(Sampler):
+        name = "forgetful"
+
+        def sample(self, reverse, condition, x, intervals, noise):
+            yield from (None for _ in intervals)
+
+        def evaluations(self, steps):
+            return steps
+
+    sde = VP()
+    with pytest.raises(ResultError, match=r'^sampler "forgetful": sample yielded None, expected a Step$'):
+        next(trajectory(Score(sde, lambda x, t: -x, time=None), Forgetful(), Uniform().intervals(sde, 3), torch.zeros(2, 3), BatchNoise()))
 
 
 def test_a_non_finite_state_names_sampler_step_and_time():
