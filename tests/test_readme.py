@@ -87,7 +87,9 @@ def invoke(command: str) -> Result:
     """The command, made small: few steps and samples where it names an experiment; a run's folder has been made small already."""
     AcceleratorState._reset_state(True)
     name, *arguments = shlex.split(command)[1:]
-    experiment = next((word for word in arguments if word in SMALL), None) if name in ("run", "train", "sample", "likelihood", "sweep") else None
+    experiment = (
+        next((word for word in arguments if word in SMALL), None) if name in ("run", "train", "sample", "likelihood", "sweep") else None
+    )
     settings = [part for setting in SMALL.get(experiment or "", ()) for part in ("--set", setting)]
     given = {word.split("=")[0] for word in arguments if "=" in word}
     if "--resume" in arguments:  # the experiment has to be that of the run
