@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 
 Figure: TypeAlias = dict[str, Any]
 
-HIGHER = ("inception_score", "precision", "recall")  # the figures that are better the higher they are
+_HIGHER = ("inception_score", "precision", "recall", "log_density_nats")
+_LOWER = ("FID", "KID", "sliced_wasserstein", "energy_distance", "mmd", "bits_per_dim", "heldout_loss")
 
 
-def is_better_high(name: str) -> bool:
-    """Whether a figure of this name is the better the higher it is."""
-    return name.startswith(HIGHER)
+def is_better_high(name: str) -> bool | None:
+    """Whether a figure of this name is the better the higher it is, or the lower; None where nobody can say."""
+    return True if name.startswith(_HIGHER) else False if name.startswith(_LOWER) else None
 
 
 def together(sets: Sequence[Sequence[Figure]]) -> list[Figure]:

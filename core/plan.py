@@ -33,9 +33,9 @@ def plan(experiment: Experiment, folder: RunFolder) -> str:
     if experiment.sampling is not None:
         lines.append(_sampling_line(experiment, "sample", experiment.sampling.count, seconds))
         if experiment.conditioning is not None:
-            settings_c = experiment.conditioning
-            count = len(observations(workspace).observed["y"]) * settings_c.completions
-            line = _sampling_line(experiment, f"condition ({settings_c.conditioner.name})", count, seconds)
+            conditioning = experiment.conditioning
+            count = len(observations(workspace).observed["y"]) * conditioning.completions
+            line = _sampling_line(experiment, f"condition ({conditioning.conditioner.name})", count, seconds)
             lines.append(f"{line}; what the condition itself computes comes on top")
     if experiment.likelihood is not None:
         settings_l = experiment.likelihood

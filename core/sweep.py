@@ -12,18 +12,18 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from .comparison import is_better_high
 from .errors import UserError
-from .experiment.schema import OF_FEATURES
+from .experiment.schema import Metric
 from .files import write_text
 from .pictures import curves
 
 AFTER_TRAINING = ("sampling", "likelihood", "conditioning", "evaluation")
 _RANGE = re.compile(r"([^:]+):([^:]+):([^:]+)")
 _MOST = 10_000  # points
-_METRICS = (*OF_FEATURES, "sliced_wasserstein", "energy_distance", "mmd")
+_METRICS = get_args(Metric)
 _PARTS = {"precision": "precision_recall", "recall": "precision_recall"}  # by which metric a figure is had
 _LIKELIHOOD = ("bits_per_dim", "log_density_nats")
 
@@ -155,11 +155,10 @@ def best(done: Sequence[Point]) -> Point | None:
     known = [point for point in done if point.figure is not None]
     if not known:
         return None
-    name = str(known[0].figure["name"])  # type: ignore[index]
-    lower = name.startswith(("FID", "KID", "sliced_wasserstein", "energy_distance", "mmd", "bits_per_dim", "heldout_loss"))
-    if not lower and not is_better_high(name) and name != "log_density_nats":
+    high = is_better_high(str(known[0].figure["name"]))  # type: ignore[index]
+    if high is None:
         return None
-    return (min if lower else max)(known, key=lambda point: float(point.figure["value"]))  # type: ignore[index]
+    return (max if high else min)(known, key=lambda point: float(point.figure["value"]))  # type: ignore[index]
 
 
 def write_results(folder: Path, variations: Sequence[Variation], done: Sequence[Point]) -> None:

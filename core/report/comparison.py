@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..comparison import HIGHER
+from ..comparison import is_better_high
 from ..runs import differences
 from .charts import Series, lines
 from .html import number, paragraph, picture, section, table, text
 from .reading import Recorded
 from .sections import anchor, described, running_mean, value_words
 
-_LOWER = ("FID", "KID", "sliced_wasserstein", "energy_distance", "mmd", "bits_per_dim", "heldout_loss")
-_HIGHER = (*HIGHER, "log_density_nats")
 _FEW = 6  # runs that are columns of a table
 _IGNORED = ("experiment.name", "experiment.plugins")
 
@@ -54,9 +52,7 @@ def differing(runs: Sequence[Recorded]) -> str:
 def against_evaluations(runs: Sequence[Recorded]) -> str:
     """Each figure that several runs have, against the evaluations of the network that a sample costs; a line for each method."""
     known = [run for run in runs if run.evaluations]
-    names = [
-        name for name in dict.fromkeys(figure["name"] for run in known for figure in run.figures) if name.startswith((*_LOWER, *_HIGHER))
-    ]
+    names = [name for name in dict.fromkeys(figure["name"] for run in known for figure in run.figures) if is_better_high(name) is not None]
     charts = []
     for name in names:
         series: dict[str, list[tuple[float, float]]] = {}
@@ -92,10 +88,11 @@ def sample_grids(runs: Sequence[Recorded]) -> str:
 
 def _best(name: str, figures: Sequence[dict[str, Any] | None]) -> float | None:
     """The best of the values, where several are known to differ; None where nobody can say."""
-    values = [figure["value"] for figure in figures if figure is not None]
-    if len(set(values)) < 2:
+    values: list[float] = [figure["value"] for figure in figures if figure is not None]
+    high = is_better_high(name)
+    if len(set(values)) < 2 or high is None:
         return None
-    return max(values) if name.startswith(_HIGHER) else min(values) if name.startswith(_LOWER) else None
+    return max(values) if high else min(values)
 
 
 def _value(table: Mapping[str, Any], key: str) -> str:

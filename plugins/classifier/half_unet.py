@@ -16,7 +16,7 @@ from scoresde.core.classes import classes_of
 from ..model.blocks import Style
 from ..model.embedding import POSITIONS, PositionalEmbedding, TimeEmbedding
 from ..model.layers import conv3x3, linear
-from ..model.plan import Plan, check_pictures
+from ..model.plan import Plan, check_multipliers, check_pictures
 from ..model.unet import way_down
 
 
@@ -38,8 +38,7 @@ class HalfUNet(Classifier):
     input_scaling: bool = option(True, help="whether the network reads x / sqrt(alpha^2 + sigma^2)")
 
     def __attrs_post_init__(self) -> None:
-        if not self.multipliers:
-            raise ValueError("multipliers = () names no resolution: give at least one number")
+        check_multipliers(self.multipliers)
 
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
         check_pictures(self.name, spec, len(self.multipliers))

@@ -15,7 +15,7 @@ from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate,
 
 from .blocks import ACTIVATIONS, Nonlinearity, Style
 from .embedding import POSITIONS, PositionalEmbedding
-from .plan import Plan, centring, check_pictures, noise_scale
+from .plan import Plan, centring, check_multipliers, check_pictures, noise_scale
 from .published import published_names
 from .unet import UNet
 
@@ -44,8 +44,7 @@ class DDPM(ScoreModel):
     input_scaling: bool = option(False, help="whether the network reads x / sqrt(alpha^2 + sigma^2)")
 
     def __attrs_post_init__(self) -> None:
-        if not self.multipliers:
-            raise ValueError("multipliers = () names no resolution: give at least one number")
+        check_multipliers(self.multipliers)
         if self.channels % _GROUPS:
             raise ValueError(f"channels = {self.channels} is no multiple of {_GROUPS}, the number of groups in every normalisation")
         if self.scale_by_sigma and self.time_coordinate not in ("sigma", "log_sigma", "level"):

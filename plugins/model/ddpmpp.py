@@ -15,7 +15,7 @@ from scoresde.core.classes import classes_of
 
 from .blocks import Style
 from .embedding import POSITIONS, PositionalEmbedding
-from .plan import Plan, check_pictures
+from .plan import Plan, check_multipliers, check_pictures
 from .published import published_names
 from .unet import UNet
 
@@ -44,8 +44,7 @@ class DDPMpp(ScoreModel):
     )
 
     def __attrs_post_init__(self) -> None:
-        if not self.multipliers:
-            raise ValueError("multipliers = () names no resolution: give at least one number")
+        check_multipliers(self.multipliers)
 
     def build(self, sde: SDE, spec: DataSpec) -> nn.Module:
         check_pictures(self.name, spec, len(self.multipliers))

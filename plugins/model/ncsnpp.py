@@ -16,7 +16,7 @@ from scoresde.core import SDE, DataSpec, Prediction, ScoreModel, TimeCoordinate,
 
 from .blocks import ACTIVATIONS, Nonlinearity, Style
 from .embedding import POSITIONS, FourierFeatures, PositionalEmbedding
-from .plan import InputPyramid, OutputPyramid, Plan, centring, check_pictures, noise_scale
+from .plan import InputPyramid, OutputPyramid, Plan, centring, check_multipliers, check_pictures, noise_scale
 from .published import published_names
 from .unet import UNet
 
@@ -54,8 +54,7 @@ class NCSNpp(ScoreModel):
     input_scaling: bool = option(False, help="whether the network reads x / sqrt(alpha^2 + sigma^2)")
 
     def __attrs_post_init__(self) -> None:
-        if not self.multipliers:
-            raise ValueError("multipliers = () names no resolution: give at least one number")
+        check_multipliers(self.multipliers)
         if self.fir and sum(self.fir_kernel) == 0:
             raise ValueError(f"fir_kernel = {self.fir_kernel} sums to 0: it cannot be normalised")
         if self.scale_by_sigma and self.time_coordinate not in ("sigma", "log_sigma", "level"):

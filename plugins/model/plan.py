@@ -1,6 +1,6 @@
 """What the U-shaped networks are made from: their options, the data they fit, and the noise their output is divided by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import attrs
@@ -49,6 +49,12 @@ class Plan:
         if self.style.kind == "biggan":
             return self.block(width, width, resample=doubling(self.taps))
         return Upsample(self.taps, width, width if self.resample_with_conv else None)
+
+
+def check_multipliers(multipliers: Sequence[int]) -> None:
+    """Raises ValueError where they name no resolution."""
+    if not multipliers:
+        raise ValueError("multipliers = () names no resolution: give at least one number")
 
 
 def check_pictures(name: str, spec: DataSpec, resolutions: int) -> None:
