@@ -27,10 +27,12 @@ from .dataset.toy import Toy
 from .extractor.classifier import Classifier
 from .extractor.inception_v3_compat import InceptionV3Compat
 from .grid.balanced import Balanced
+from .grid.edm import EDM
 from .grid.karras import Karras
 from .grid.log_snr import LogSNR
 from .grid.published import Published
 from .grid.quadratic import Quadratic
+from .grid.singlestep import Singlestep
 from .grid.uniform import Uniform
 from .likelihood.probability_flow import ProbabilityFlow
 from .model.ddpm import DDPM
@@ -54,6 +56,7 @@ from .predictor.ancestral import Ancestral
 from .predictor.auto import Auto
 from .predictor.ddim import DDIM
 from .predictor.dpm_solver import DPMSolver
+from .predictor.dpm_solver_fast import DPMSolverFast
 from .predictor.dpmpp_2m import DPMpp2M
 from .predictor.dpmpp_3m import DPMpp3M
 from .predictor.euler_maruyama import EulerMaruyama
@@ -73,6 +76,7 @@ __all__ = [
     "DDIM",
     "DDPM",
     "DPS",
+    "EDM",
     "MLP",
     "MMPS",
     "NCSN",
@@ -99,6 +103,7 @@ __all__ = [
     "DDPMLoss",
     "DDPMpp",
     "DPMSolver",
+    "DPMSolverFast",
     "DPMpp2M",
     "DPMpp3M",
     "Digits",
@@ -129,6 +134,7 @@ __all__ = [
     "ReverseDiffusion",
     "SASolver",
     "ScoreMatching",
+    "Singlestep",
     "SlicedScoreMatching",
     "SubVP",
     "TorchVision",
@@ -168,6 +174,7 @@ def components() -> list[type]:
         DDIM,
         Heun,
         DPMSolver,
+        DPMSolverFast,
         DPMpp2M,
         DPMpp3M,
         AdamsBashforth,
@@ -185,6 +192,8 @@ def components() -> list[type]:
         Uniform,
         LogSNR,
         Karras,
+        EDM,
+        Singlestep,
         Balanced,
         Quadratic,
         Published,

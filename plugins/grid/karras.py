@@ -4,8 +4,7 @@ With sigma~ = sigma / alpha (the sigma of an SDE without scaling) at T and at th
 
     sigma~_i = (sigma~_T^(1/rho) + i / N (sigma~_end^(1/rho) - sigma~_T^(1/rho)))^rho:
 
-rho = 7 is theirs, rho towards infinity equal steps of log-SNR, rho = 1 equal steps of sigma~. EDM's own grid lies between sigma~ = 80
-and 0.002: on the VE SDE sigma_max = 80 and an ``end`` to match.
+rho = 7 is theirs, rho towards infinity equal steps of log-SNR, rho = 1 equal steps of sigma~. ``edm`` has their sigma~_end as well.
 """
 
 import math
@@ -29,8 +28,12 @@ class Karras(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        end = sde.sampling_end if self.end is None else self.end
-        first, last = (math.exp(-0.5 / self.rho * float(sde.log_snr(t))) for t in (sde.t_max, end))
-        roots = [first + (last - first) * (i / count) for i in range(1, count)]
-        times = [sde.t_max, *(float(sde.time(-2 * self.rho * math.log(root))) for root in roots), end]
-        return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+        return between(sde, self.rho, sde.sampling_end if self.end is None else self.end, count)
+
+
+def between(sde: LinearSDE, rho: float, end: float, count: int) -> tuple[Interval, ...]:
+    """The steps from T to the time ``end``."""
+    first, last = (math.exp(-0.5 / rho * float(sde.log_snr(t))) for t in (sde.t_max, end))
+    roots = [first + (last - first) * (i / count) for i in range(1, count)]
+    times = [sde.t_max, *(float(sde.time(-2 * rho * math.log(root))) for root in roots), end]
+    return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))

@@ -2,20 +2,48 @@
 
 With lambda = log(alpha / sigma), h its step, and eps the predicted noise, from t through inner times where lambda has gone the part r of h,
 
-    u(r) = alpha_r / alpha_t x_t - sigma_r (e^(r h) - 1) eps_t + ...,
-    order 2    x_s = alpha_s / alpha_t x_t - sigma_s (e^h - 1) [eps_t + (eps(u(r1)) - eps_t) / (2 r1)],    r1 = 1/2,
-    order 3    x_s = alpha_s / alpha_t x_t - sigma_s (e^h - 1) eps_t - sigma_s / r2 ((e^h - 1) / h - 1) (eps(u(r2)) - eps_t),
-               u(r2) = ... - sigma_r2 r2 / r1 ((e^(r2 h) - 1) / (r2 h) - 1) (eps(u(r1)) - eps_t),    r1 = 1/3, r2 = 2/3.
+    order 1    x_s = alpha_s / alpha_t x_t - sigma_s (e^h - 1) eps_t,
+    order 2    x_s = alpha_s / alpha_t x_t - sigma_s (e^h - 1) [eps_t + (eps(u1) - eps_t) / (2 r1)],
+    order 3    x_s = alpha_s / alpha_t x_t - sigma_s (e^h - 1) eps_t - sigma_s / r2 ((e^h - 1) / h - 1) (eps(u2) - eps_t),
+
+where u1, at the first inner time, is the step of order 1 to there, and u2, at the second, that of order 3 with u1 for its u2. Here r1 = 1/2
+at order 2, and r1 = 1/3, r2 = 2/3 at order 3.
 """
 
 import math
-from typing import Any, ClassVar, final
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, final
 
 import attrs
 from torch import Tensor
 
-from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, add_scaled, option
-from scoresde.core.multistep import half_log_snr
+from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
+from scoresde.core.multistep import Update, half_log_snr
+
+
+class Planned(NamedTuple):
+    """A step: the times at which the noise is predicted, and the updates that follow."""
+
+    times: tuple[float, ...]
+    updates: tuple[Update, ...]
+
+
+def updates(sde: LinearSDE, times: Sequence[float]) -> tuple[Update, ...]:
+    """One step, from the first of the times, t, through inner ones to the last, s, whose order is the number of times after t: to each of
+    these from t, by the latest predicted noise and that at t."""
+    t, *later = times
+    gone = [half_log_snr(sde, time) - half_log_snr(sde, t) for time in later]
+    found = []
+    for place, (time, h) in enumerate(zip(later, gone, strict=True)):
+        scale, sigma = float(sde.alpha(time)) / float(sde.alpha(t)), float(sde.sigma(time))
+        whole = sigma * math.expm1(h)
+        if place == 0:
+            found.append(Update(scale, (-whole,)))
+            continue
+        r = gone[place - 1] / h
+        bend = whole / (2 * r) if len(later) == 2 else (whole / h - sigma) / r
+        found.append(Update(scale, (-bend, bend - whole)))
+    return tuple(found)
 
 
 @final
@@ -36,27 +64,22 @@ class DPMSolver(Predictor):
     def evaluations(self) -> int | None:
         return self.order
 
-    def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
-        sde, t, s = reverse.sde, interval.t, interval.s
-        assert isinstance(sde, LinearSDE)
-        first, h = half_log_snr(sde, t), half_log_snr(sde, s) - half_log_snr(sde, t)
-        if h == 0:
-            return Step(x, x, 0.0)
-        parts = {part: s if part == 1 else float(sde.time(2 * (first + part * h))) for part in (1 / 3, 1 / 2, 2 / 3, 1)}
-        slope = reverse.score.noise(x, t)
+    def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> dict[int, Planned]:
+        """The steps, by the number of their interval."""
+        assert isinstance(reverse.sde, LinearSDE)
+        return {index: self._planned(reverse.sde, t, s) for t, s, index, _ in intervals if s < t}
 
-        def linear(part: float) -> Tensor:
-            time = parts[part]
-            return add_scaled(x * (sde.alpha(time) / sde.alpha(t)), -sde.sigma(time) * math.expm1(part * h), slope)
+    def _planned(self, sde: LinearSDE, t: float, s: float) -> Planned:
+        first, last = float(sde.log_snr(t)), float(sde.log_snr(s))
+        times = t, *(float(sde.time(first + (last - first) * (part / self.order))) for part in range(1, self.order))
+        return Planned(times, updates(sde, (*times, s)))
 
-        def inner(part: float, u: Tensor) -> Tensor:
-            """eps(u) - eps_t."""
-            return reverse.score.noise(u, parts[part]) - slope
-
-        if self.order == 2:
-            x = add_scaled(linear(1), -sde.sigma(s) * math.expm1(h), inner(1 / 2, linear(1 / 2)))
-            return Step(x, x, 0.0)
-        bend = -2 * sde.sigma(parts[2 / 3]) * (math.expm1(2 / 3 * h) / (2 / 3 * h) - 1)
-        second = inner(2 / 3, add_scaled(linear(2 / 3), bend, inner(1 / 3, linear(1 / 3))))
-        x = add_scaled(linear(1), -1.5 * sde.sigma(s) * (math.expm1(h) / h - 1), second)
-        return Step(x, x, 0.0)
+    def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: dict[int, Planned], noise: Noise) -> Step:
+        if interval.s == interval.t:
+            return Step(x, x, 0.0, state)
+        times, (first, *later) = state[interval.index]
+        start, slope = x, reverse.score.noise(x, times[0])
+        x = first(start, (slope,))
+        for time, update in zip(times[1:], later, strict=True):
+            x = update(start, (reverse.score.noise(x, time), slope))
+        return Step(x, x, 0.0, state)

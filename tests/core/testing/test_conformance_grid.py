@@ -8,11 +8,27 @@ import pytest
 from scoresde.core import Grid, Interval
 from scoresde.core.testing import checks_of, conform, parametrize_with_checks
 from scoresde.core.testing.checks.component import checks_by
-from scoresde.plugins import Balanced, Karras, LogSNR, Published, Quadratic, Uniform
+from scoresde.plugins import EDM, Balanced, Karras, LogSNR, Published, Quadratic, Singlestep, Uniform
 from scoresde.registry import Registry
 
 
-@parametrize_with_checks([Uniform, Uniform(end=0.05), Published, Published(end=0.05), LogSNR, Karras, Karras(rho=3.0), Quadratic, Balanced])
+@parametrize_with_checks(
+    [
+        Uniform,
+        Uniform(end=0.05),
+        Published,
+        Published(end=0.05),
+        LogSNR,
+        Karras,
+        Karras(rho=3.0),
+        EDM,
+        EDM(rho=3.0, sigma_min=0.05),
+        Singlestep,
+        Singlestep(end=0.05),
+        Quadratic,
+        Balanced,
+    ]
+)
 def test_conformance(component, check):
     check(component)
 
@@ -80,6 +96,17 @@ class Rounded(Equal):
 
 
 @attrs.frozen(kw_only=True)
+class Wandering(Equal):
+    """Ends where its last steps are long (Song et al., 2021)."""
+
+    name = "wandering"
+
+    def times(self, sde, count):
+        end = 0.01 / count
+        return [sde.t_max + (end - sde.t_max) * i / count for i in range(count)] + [end]
+
+
+@attrs.frozen(kw_only=True)
 class Early(Equal):
     """Begins at 0.999 t_max (Song et al., 2021)."""
 
@@ -115,6 +142,7 @@ BITES = [
     ("monotone", Zigzag, r"^interval 2 goes up from t = 0\.57\d+ to s = 0\.71\d+ \(7 steps, sub_vp\)$"),
     ("contiguous", Forgetful, r"^interval \d+ ends at 0\.\d+, but the next begins at 0\.\d+ \(\d+ steps, \w+\), and contiguous is True$"),
     ("ends", Rounded, r"^its last time is 0.0010000000000000009, not exactly one of \[0.0, 1e-05, 0.001\]"),
+    ("ends", Wandering, r"^its last time is 0.005, not exactly one of \[0.0, 1e-05, 0.001\] \(2 steps, sub_vp\)$"),
     ("ends", Early, r"^its first time is 0.999, not t_max = 1.0"),
     ("numbering", FromOne, r"^interval 0 of 1 says that it is number 1 of 1"),
     ("refines", Leaping, r"^the longest of 50 steps is 0.5\d+, and of 200 steps still 0.5\d+ \(sub_vp\)$"),
