@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresde.core import Corrector, Grid, Predictor, Score
+from scoresde.core import Corrector, Predictor, Score
 from scoresde.core.data import DataSpec
 from scoresde.core.experiment import load
 from scoresde.core.features import Features
@@ -36,7 +36,7 @@ from scoresde.core.sampling import generate
 from scoresde.core.schedule import Denoise, scheduled
 from scoresde.core.stages.metrics import How, against_data
 from scoresde.core.workspace import Workspace
-from scoresde.plugins import Auto, Classifier, Langevin, LogSNR, PredictorCorrector, ReverseDiffusion, SASolver
+from scoresde.plugins import Auto, Classifier, Langevin, PredictorCorrector, ReverseDiffusion
 from scoresde.registry import Registry
 
 COUNT, CHUNK, SETS = 256, 64, 4
@@ -50,13 +50,12 @@ class Method(NamedTuple):
     predictor: Predictor
     corrector: Corrector | None = None
     denoise: Denoise = "mean"
-    grid: Grid | None = None
 
 
 AUTO = [Method("auto", budget, Auto(), denoise="flow") for budget in (200, 5, 10, 20, 50, 100)]
 BARE = [Method("auto, not denoised", budget, Auto()) for budget in (10, 20)]
 PAPER = [Method("reverse_diffusion + langevin", budget, ReverseDiffusion(), Langevin(snr=0.01)) for budget in (100, 500, 2000)]
-NOISY = [Method("sa_solver", budget, SASolver(), denoise="tweedie", grid=LogSNR()) for budget in (20, 50, 100)]
+NOISY = [Method("auto, tau = 1", budget, Auto(tau=1.0), denoise="tweedie") for budget in (5, 10, 20, 50, 100)]
 METHODS = [*AUTO, *BARE, *NOISY, Method("reverse_diffusion", 100, ReverseDiffusion()), *PAPER]
 
 
@@ -69,7 +68,7 @@ def opened(folder: Path, root: str | None) -> Workspace:
 def drawn(method: Method, score: Score, spec: DataSpec, count: int, out: Path) -> Tensor:
     """The samples (count, *shape), in the model's range, a chunk at a time."""
     sampler = PredictorCorrector(predictor=method.predictor, corrector=method.corrector)
-    run, parts = scheduled(score.sde, sampler, method.grid, 1, method.budget, method.denoise), []
+    run, parts = scheduled(score.sde, sampler, None, 1, method.budget, method.denoise), []
     assert run.evaluations is not None
     assert run.evaluations <= method.budget
     for first in range(0, count, CHUNK):
@@ -102,7 +101,7 @@ def rows(place: Workspace, count: int, out: Path) -> Iterator[str]:
         start = time.perf_counter()
         x = drawn(method, score, test.spec, count, out)
         ends = x if ends is None else ends
-        error = f"{float((x - ends).square().mean().sqrt()):.3f}" if method.name.startswith("auto") else ""
+        error = f"{float((x - ends).square().mean().sqrt()):.3f}" if method.predictor.ode_order is not None else ""
         seconds = time.perf_counter() - start
         yield f"| {method.name} | {method.budget} | {judged(x, place, features)} | {error} | {seconds:.0f} |"
 

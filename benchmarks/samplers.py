@@ -52,6 +52,8 @@ PAPERS: dict[str, tuple[Predictor, Grid | None]] = {
 }
 MINE: dict[str, tuple[Predictor, Grid | None]] = {
     "auto": (Auto(), None),
+    "auto tau = 0.5": (Auto(tau=0.5), None),
+    "auto tau = 1": (Auto(tau=1.0), None),
     "unipc, log_snr": (UniPC(), LogSNR()),
     "adams_bashforth, log_snr": (AdamsBashforth(), LogSNR()),
     "dpmpp_2m, log_snr": (DPMpp2M(), LogSNR()),

@@ -49,6 +49,7 @@ from .sde import LinearSDE
 Form: TypeAlias = Literal["noise", "denoised"]
 Variable: TypeAlias = Literal["log_snr", "angle"]
 
+_EQUAL_STEPS = (1, 2, 11 / 3, 20 / 3)  # A of 1 to 4 values
 _LONGEST = 1.5  # of the step before, for a step that extrapolates with noise
 _REACH = 40.0  # of the kernel's exponent: what lies further back has e^-40 of its weight, and would take the quadrature's points
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
@@ -129,11 +130,11 @@ def begin(
     tau: float = 0.0,
     correct: bool = False,
     along: Along = Along(),
-    amplification: float = math.inf,
+    amplification: float | None = None,
 ) -> History:
     """Steps through up to ``order`` values (Adams-Bashforth); with ``correct`` all of them are corrected through one more (Adams-Moulton),
     else those that had fewer."""
-    return History(_plan(sde, tuple(intervals), order, form, tau, correct, along, amplification))
+    return History(_plan(sde, tuple(intervals), order, form, tau, correct, along, math.inf if amplification is None else amplification))
 
 
 @lru_cache(maxsize=16)
@@ -182,6 +183,11 @@ def _nodes(sde: LinearSDE, intervals: Sequence[Interval], order: int, longest: f
         if after - here > longest * (here - before):
             return times[:1]
     return times
+
+
+def values_of(order: int, amplification: float | None) -> int:
+    """Those that predictions over many short steps, which are nearly equal, go through."""
+    return order if amplification is None else min(order, sum(most <= amplification for most in _EQUAL_STEPS))
 
 
 def advance(history: History, reverse: Reverse, x: Tensor, interval: Interval, noise: Noise) -> Step:

@@ -177,8 +177,12 @@ def iterate(sde: SDE, network: Callable[..., Tensor], *, shape: Sequence[int], *
     score, sampler, intervals = _prepare(sde, network, shape, how)
     noise = SeededNoise(how.get("seed", 0), range(shape[0]), "sample")
     x = sde.prior_sample(shape, noise, device=how.get("device", network_device(score.network)))
-    with evaluating(score.network):
-        yield from trajectory(score, sampler, intervals, x, noise, how.get("condition"))
+
+    def steps() -> Iterator[Step]:
+        with evaluating(score.network):
+            yield from trajectory(score, sampler, intervals, x, noise, how.get("condition"))
+
+    return steps()
 
 
 @contextmanager
@@ -200,6 +204,7 @@ def _prepare(
     check_parts(sde, network, how)
     check_shape(shape)
     check_count("steps", how.get("steps", 500))
+    check_count("evaluations", how.get("evaluations", 1))
     if "sampler" in how and ("predictor" in how or "corrector" in how):
         raise ValueError("give a sampler, or a predictor and a corrector, not both")
     if "sampler" in how:

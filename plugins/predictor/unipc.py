@@ -9,7 +9,6 @@ at no further evaluation; the value is not taken anew. From order 3 on the paper
 they agree up to a factor that goes to 1.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, final
 
@@ -17,9 +16,7 @@ import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
-from scoresde.core.multistep import Along, Form, History, Variable, advance, begin
-
-_EQUAL_STEPS = (1, 2, 11 / 3, 20 / 3)  # amplifications through 1 to 4 values
+from scoresde.core.multistep import Along, Form, History, Variable, advance, begin, values_of
 
 
 @final
@@ -41,13 +38,13 @@ class UniPC(Predictor):
     @property
     def ode_order(self) -> int | None:
         # The first step bounds it by 3; with the denoised mean, which hardly changes there, order 3 does not show it above errors of 1e-7.
-        order = self.order if self.amplification is None else min(self.order, sum(most <= self.amplification for most in _EQUAL_STEPS))
+        order = values_of(self.order, self.amplification)
         return order + 1 if self.form == "denoised" and order < 4 else min(order + 1, 3)
 
     def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> History:
         assert isinstance(reverse.sde, LinearSDE)
-        most, along = math.inf if self.amplification is None else self.amplification, Along(self.variable, self.scale)
-        return begin(reverse.sde, intervals, self.order, self.form, correct=True, along=along, amplification=most)
+        along = Along(self.variable, self.scale)
+        return begin(reverse.sde, intervals, self.order, self.form, correct=True, along=along, amplification=self.amplification)
 
     def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         return advance(state, reverse, x, interval, noise)

@@ -40,7 +40,7 @@ def exactly(message: str) -> str:
             "sample() got an unexpected keyword argument 'predict': did you mean 'predicts'?",
         ),
         (
-            lambda: next(iterate(VP(), normal, shape=(2, 2), snr=0.1)),
+            lambda: iterate(VP(), normal, shape=(2, 2), snr=0.1),
             f"iterate() got an unexpected keyword argument 'snr': it takes {HOW}",
         ),
         (lambda: encode(VP(), normal, X, rtol=1e-9), f"encode() got an unexpected keyword argument 'rtol': it takes {CODES}"),

@@ -96,7 +96,7 @@ def exactly(message: str) -> str:
             " condition",
         ),
         (
-            lambda: next(iterate(VP(), normal, shape=(2, 2), condition=Condition)),
+            lambda: iterate(VP(), normal, shape=(2, 2), condition=Condition),
             "condition: expected an instance of Condition, got the class Condition: make one of it, Condition(...)",
         ),
         (
@@ -125,7 +125,8 @@ def test_an_argument_of_another_kind_is_refused(call: Callable[[], Any], message
     [
         (lambda: drawn(steps=0), "steps=0: expected a whole number, 1 or more"),
         (lambda: drawn(steps=2.5), "steps=2.5: expected a whole number, 1 or more"),
-        (lambda: next(iterate(VP(), normal, shape=(2, 2), steps=True)), "steps=True: expected a whole number, 1 or more"),
+        (lambda: iterate(VP(), normal, shape=(2, 2), steps=True), "steps=True: expected a whole number, 1 or more"),
+        (lambda: sample(VP(), normal, shape=(2, 2), evaluations=1.5), "evaluations=1.5: expected a whole number, 1 or more"),
         (lambda: drawn(chunk=0), "chunk=0: expected a whole number, 1 or more"),
         (lambda: drawn(chunk=-1), "chunk=-1: expected a whole number, 1 or more"),
         (lambda: decode(VP(), normal, X, chunk=0), "chunk=0: expected a whole number, 1 or more"),
@@ -142,7 +143,7 @@ def test_a_shape_without_samples_is_refused(shape: Any) -> None:
     with pytest.raises(ValueError, match=exactly(words)):
         drawn(shape=shape)
     with pytest.raises(ValueError, match=exactly(words)):
-        next(iterate(VP(), normal, shape=shape))
+        iterate(VP(), normal, shape=shape)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_an_sde_that_lacks_what_a_part_needs_is_refused(parts: dict[str, Any], c
     with pytest.raises(ValueError, match=words):
         drawn(Cubic(), **parts)
     with pytest.raises(ValueError, match=words):
-        next(iterate(Cubic(), normal, shape=(2, 2), **parts))
+        iterate(Cubic(), normal, shape=(2, 2), **parts)
     assert drawn(Cubic()).shape == (2, 2)
 
 

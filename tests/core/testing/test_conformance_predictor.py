@@ -58,9 +58,12 @@ def test_predictors_of_the_paper(component, check):
         UniPC(order=1),
         UniPC(order=4, form="denoised", variable="angle", scale=3.0),
         Auto,
+        Auto(tau=1.0),
         SASolver,
         SASolver(tau=0.0),
         SASolver(order=2, tau=0.5),
+        SASolver(variable="angle", scale=3.0, amplification=5.0),
+        SASolver(tau=0.0, amplification=3.0),
         Heun,
         Heun(churn=10.0),
     ]
