@@ -95,16 +95,20 @@ def behind(rows: Sequence[Row], metric: Metric = "error") -> list[Row]:
 
 
 def noisy(rows: Sequence[Row], metric: Metric = "sliced_w2") -> str:
-    """Markdown: of the methods with noise the best of each library in each cell, beside as many exact draws."""
+    """Markdown: ``auto`` with noise beside the best method with noise of every other library in each cell, and as many exact draws."""
     drawn = [row for row in rows if row.figures.error is None and row.budget is not None]
-    libraries = sorted({row.library for row in drawn}, key=lambda name: (name != OURS, name))
-    lines = [_line(["problem", "evaluations", *libraries, "exact draws"]), _line(["---"] * (3 + len(libraries)))]
+    mine = list(dict.fromkeys(row.method for row in drawn if row.library == OURS and row.method.startswith("auto")))
+    others = sorted({row.library for row in drawn} - {OURS})
+    heads = ["problem", "evaluations", *(f"`{method}`" for method in mine), *others, "exact draws"]
+    lines = [_line(heads), _line(["---"] * len(heads))]
     for problem in PROBLEMS:
         exact = next((row for row in rows if row.problem == problem and row.method == "exact draws"), None)
         for budget in BUDGETS:
-            cells = [best((row for row in drawn if row.library == library), problem, budget, metric) for library in libraries]
+            own = [best((row for row in drawn if row.method == method), problem, budget, metric) for method in mine]
+            cells = [best((row for row in drawn if row.library == library), problem, budget, metric) for library in others]
+            numbers = [_number(row, metric) if row else "" for row in own]
             named = [f"{_number(row, metric)} ({row.method})" if row else "" for row in cells]
-            lines.append(_line([problem, str(budget), *named, _number(exact, metric) if exact else ""]))
+            lines.append(_line([problem, str(budget), *numbers, *named, _number(exact, metric) if exact else ""]))
     return "\n".join(lines)
 
 

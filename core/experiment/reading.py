@@ -1,9 +1,11 @@
 """One tree from a file, the files it extends and the command line.
 
-Tables merge by key and arrays replace. Options belong to one component: a table whose ``use`` changes replaces the old one whole, but for
-the settings that share the table with an inline component (``count`` stays when the sampler of ``[sampling]`` changes).
+Tables merge by key and arrays replace, but for an element that the command line names, ``parts[1]``. Options belong to one component: a
+table whose ``use`` changes replaces the old one whole, but for the settings that share the table with an inline component (``count`` stays
+when the sampler of ``[sampling]`` changes).
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,9 @@ def read(path: Path, overrides: Sequence[str], problems: list[Problem]) -> Node:
 
 
 def merge(base: Node, over: Node) -> Node:
-    """The values of ``over`` before those of ``base``."""
+    """The values of ``over`` before those of ``base``. Raises ExperimentError for an element of an array that is not there."""
+    if over.is_table and any(isinstance(key, int) for key in over.content):
+        return _with_elements(base, over)
     if not (base.is_table and over.is_table):
         return over
     old = base.content
@@ -37,9 +41,30 @@ def merge(base: Node, over: Node) -> Node:
     if changes:
         settings = implied(over.path).settings
         old = {key: node for key, node in old.items() if key in settings}
-    new = {key: merge(old[key], node) if key in old else node for key, node in over.content.items()}
+    new = {key: merge(old[key], node) if key in old else _whole(node) for key, node in over.content.items()}
     header = base if isinstance(over.source, Setting) and not changes else over
     return attrs.evolve(header, content={**old, **new})
+
+
+def _whole(node: Node) -> Node:
+    """Where nothing was before."""
+    for key, child in node.content.items() if node.is_table else ():
+        if isinstance(key, int):
+            raise report([Problem(node.place, f"{node.name} is not in the file, and so has no element to change: give the whole array")])
+        _whole(child)
+    return node
+
+
+def _with_elements(base: Node, over: Node) -> Node:
+    """The array with these of its elements changed."""
+    if not isinstance(base.content, list):
+        raise report([Problem(over.place, f"{base.name} is {value_words(base.value)}, which has no elements")])
+    new = list(base.content)
+    for index, node in over.content.items():
+        if not index < len(new):
+            raise report([Problem(node.place, f"{base.name} has {len(new)} elements, the last of which is {base.name}[{len(new) - 1}]")])
+        new[index] = merge(new[index], node)
+    return attrs.evolve(base, content=new)
 
 
 def _changes_component(base: Node, over: Node) -> bool:
@@ -98,14 +123,15 @@ def override_node(override: str, problems: list[Problem], under: KeyPath = ()) -
 
 
 def _key_path(key: str) -> KeyPath | None:
+    """As TOML has it, and as messages name the elements of an array: ``parts[1].scale``."""
     try:
-        rest: Any = tomli.loads(f"{key} = 0")
+        rest: Any = tomli.loads(re.sub(r"\[(\d+)\](?=[.\[]|$)", r'."[\1]"', key.strip()) + " = 0")
     except ValueError:
         return None
-    path: list[str] = []
+    path: list[str | int] = []
     while isinstance(rest, dict) and len(rest) == 1:
         ((part, rest),) = rest.items()
-        path.append(part)
+        path.append(int(part[1:-1]) if re.fullmatch(r"\[\d+\]", part) else part)
     return tuple(path) if rest == 0 else None
 
 

@@ -43,6 +43,7 @@ ROWS = [
     row("lms, log", 10, 0.15, "k-diffusion"),
     row("euler, log", 10, 0.00012, "k-diffusion"),
     row("noisy", 10, None),
+    row("auto tau = 1", 10, None),
 ]
 
 
@@ -159,8 +160,8 @@ def test_where_another_library_is_ahead():
 def test_methods_with_noise_stand_beside_exact_draws():
     floor_row = Row("scoresde", "exact draws", "2-D vp", None, Figures(0, None, 0.11, 0.0, 0.0))
     found = noisy([*ROWS, row("sde, log", 20, None, "k-diffusion"), floor_row]).splitlines()
-    assert found[0] == "| problem | evaluations | scoresde | k-diffusion | exact draws |"
-    assert found[2 + 6 + 1] == "| 2-D vp | 10 | 0.5 (noisy) |  | 0.11 |"
+    assert found[0] == "| problem | evaluations | `auto tau = 1` | k-diffusion | exact draws |"
+    assert found[2 + 6 + 1] == "| 2-D vp | 10 | 0.5 |  | 0.11 |"
     assert found[2 + 6 + 2] == "| 2-D vp | 20 |  | 0.5 (sde, log) | 0.11 |"
 
 

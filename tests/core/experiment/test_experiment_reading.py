@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from scoresde.core.experiment import load
+from scoresde.core.experiment.finding import shipped_file
+from scoresde.registry import Registry
+
 Refusals = Callable[..., list[str]]
 Loads = Callable[..., Any]
 
@@ -117,6 +121,27 @@ def test_overrides_are_toml_values_or_else_strings(based: str, loaded: Loads) ->
     )
     assert (experiment.sde.beta_max, experiment.data.shape, experiment.experiment.name) == (15.0, (3, 4), "later")
     assert (experiment.run.device, experiment.data.mean, experiment.sampling.denoise) == ("cuda", (1.0, 2.5), False)
+
+
+def test_an_override_of_an_element_leaves_the_others(based: str, loaded: Loads) -> None:
+    assert loaded(based + "[data]\nmean = [1.0, 2.0]\n", "data.mean[1]=3.0").data.mean == (1.0, 3.0)
+    half = load(shipped_file("digits-class-and-half"), Registry.discover(only=()), ["conditioning.parts[0].scale=3.5"]).experiment
+    parts = half.conditioning.conditioner.parts
+    assert (parts[0].scale, parts[0].name, parts[1].name, parts[1].operator.known) == (3.5, "class_guidance", "pgdm", "left")
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("data.mean[2]=1.0", "data.mean has 2 elements, the last of which is data.mean[1]"),
+        ("data[0]=1", "data is a table, which has no elements"),
+        ("data.shape[0]=1", "data.shape is not in the file, and so has no element to change: give the whole array"),
+        ("data.mean[1].x=1", "data.mean[1] = { x = 1 } is a table, expected a number"),
+        ("data.mean[-1]=1.0", "expected KEY=VALUE, such as sde.beta_max=15"),
+    ],
+)
+def test_an_override_of_what_is_no_element(override: str, reason: str, based: str, refused: Refusals) -> None:
+    assert refused(based + "[data]\nmean = [1.0, 2.0]\n", override) == [f"--set {override}: {reason}"]
 
 
 def test_overrides_make_tables(based: str, loaded: Loads) -> None:
