@@ -4,23 +4,30 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .chunks import chunks
 from .experiment import Experiment
+from .noise_conditional import NoiseConditional
 from .progress import duration
 from .runs import RunFolder
-from .schedule import scheduled
+from .sampling import generate
+from .score import Score
+from .stages.conditional import conditions
 from .stages.observations import observations
+from .stages.sampling import schedule_of
 from .workspace import Workspace
 
 _TRAINING_COST = 3.0  # of a forward and a backward pass, in forward passes
+_TIMED = 3  # steps of a conditional run; the first is not counted, for it warms up
 
 
 def plan(experiment: Experiment, folder: RunFolder) -> str:
     """One line a stage. The data are opened and the network is built and timed on one chunk; nothing is written."""
     workspace = Workspace(experiment, folder, quiet=True)
     chunk, lines = experiment.run.chunk, []
-    seconds = chunk_seconds(workspace, chunk)
+    score = _score(workspace)
+    seconds = _seconds(workspace, score)
     lines.append(f"network: one evaluation of a chunk of {chunk} takes {duration(seconds)} on {workspace.accelerator.device}")
     if experiment.training is not None and experiment.model.trainable:
         settings = experiment.training
@@ -28,15 +35,12 @@ def plan(experiment: Experiment, folder: RunFolder) -> str:
         lines.append(f"train: {settings.steps} steps of {settings.batch} items, about {duration(cost)}")
     if experiment.classifier is not None:
         table = experiment.classifier
-        cost = table.steps * _TRAINING_COST * _classifier_seconds(workspace, chunk) * table.batch / chunk
+        cost = table.steps * _TRAINING_COST * _seconds(workspace, _classifier(workspace)) * table.batch / chunk
         lines.append(f"classifier: {table.steps} steps of {table.batch} items, about {duration(cost)}")
     if experiment.sampling is not None:
-        lines.append(_sampling_line(experiment, "sample", experiment.sampling.count, seconds))
+        lines.append(_sampling(workspace, seconds))
         if experiment.conditioning is not None:
-            conditioning = experiment.conditioning
-            count = len(observations(workspace).observed["y"]) * conditioning.completions
-            line = _sampling_line(experiment, f"condition ({conditioning.conditioner.name})", count, seconds)
-            lines.append(f"{line}; what the condition itself computes comes on top")
+            lines.append(_conditioning(workspace, score))
     if experiment.likelihood is not None:
         settings_l = experiment.likelihood
         count = len(workspace.items(settings_l.split)) if settings_l.count is None else settings_l.count
@@ -45,21 +49,69 @@ def plan(experiment: Experiment, folder: RunFolder) -> str:
     return "\n".join(lines)
 
 
-def chunk_seconds(workspace: Workspace, chunk: int) -> float:
-    """The median time of three evaluations of the score on one chunk, with untrained weights."""
-    experiment = workspace.experiment
+def _sampling(workspace: Workspace, seconds: float) -> str:
+    settings = workspace.experiment.sampling
+    assert settings is not None
+    run = schedule_of(workspace, settings)
+    return _line(workspace, "sample", settings.count, len(run.intervals), run.evaluations, (run.evaluations or 0) * seconds)
+
+
+def _conditioning(workspace: Workspace, score: Score) -> str:
+    """From a few steps with the condition, which may evaluate, or differentiate, the network as often as it likes."""
+    table, settings = workspace.experiment.conditioning, workspace.experiment.sampling
+    assert table is not None
+    assert settings is not None
+    run, given = schedule_of(workspace, settings), observations(workspace)
+    what, count = f"condition ({table.conditioner.name})", len(given.observed["y"]) * table.completions
+    steps = len(run.intervals)
+    if run.evaluations is None:
+        return _line(workspace, what, count, steps, None, 0.0)
+    condition, size = conditions(workspace, given.observed, lambda: _classifier(workspace)), workspace.experiment.run.chunk
+    seen = list[tuple[float, int]]()
+    generate(
+        score,
+        run.sampler,
+        run.intervals[:_TIMED],
+        workspace.items("test").spec.shape,
+        next(chunks(range(count), size)).places[: min(size, count)],
+        chunk=size,
+        denoise=False,
+        condition=condition,
+        device=workspace.accelerator.device,
+        on_state=lambda number, x: seen.append((time.perf_counter(), score.evaluations)),
+    )
+    (start, before), (end, after) = seen[min(1, len(seen) - 2)], seen[-1]
+    timed = max(len(seen) - 2, 1)
+    made = (after - before) * steps // timed + run.denoising
+    return _line(workspace, what, count, steps, made, (end - start) * steps / timed)
+
+
+def _line(workspace: Workspace, what: str, count: int, steps: int, evaluations: int | None, seconds: float) -> str:
+    """``seconds`` is what a chunk takes."""
+    if evaluations is None:
+        return f"{what}: {count} samples in {steps} steps; the solver decides how many evaluations"
+    cost = -(-count // workspace.experiment.run.chunk) * seconds
+    return f"{what}: {count} samples in {steps} steps, {evaluations} evaluations each, about {duration(cost)}"
+
+
+def _score(workspace: Workspace) -> Score:
+    """With untrained weights."""
     network = workspace.build()
-    experiment.model.fit(network, workspace.items("train"))
-    return _seconds(workspace, workspace.score_of(network.to(workspace.accelerator.device).eval()), chunk)
+    workspace.experiment.model.fit(network, workspace.items("train"))
+    return workspace.score_of(_frozen(workspace, network))
 
 
-def _classifier_seconds(workspace: Workspace, chunk: int) -> float:
-    """As ``chunk_seconds``, of the classifier."""
-    return _seconds(workspace, workspace.logits_of(workspace.build_classifier().to(workspace.accelerator.device).eval()), chunk)
+def _classifier(workspace: Workspace) -> NoiseConditional:
+    return workspace.logits_of(_frozen(workspace, workspace.build_classifier()))
 
 
-def _seconds(workspace: Workspace, evaluate: Callable[[Tensor, float], Tensor], chunk: int) -> float:
-    x = torch.zeros(chunk, *workspace.items("train").spec.shape, device=workspace.accelerator.device)
+def _frozen(workspace: Workspace, network: nn.Module) -> nn.Module:
+    return network.to(workspace.accelerator.device).eval().requires_grad_(False)
+
+
+def _seconds(workspace: Workspace, evaluate: Callable[[Tensor, float], Tensor]) -> float:
+    """The median time of three evaluations of one chunk."""
+    x = torch.zeros(workspace.experiment.run.chunk, *workspace.items("train").spec.shape, device=workspace.accelerator.device)
     times = []
     with torch.no_grad():
         for _ in range(4):
@@ -67,14 +119,3 @@ def _seconds(workspace: Workspace, evaluate: Callable[[Tensor, float], Tensor], 
             evaluate(x, 0.5 * workspace.experiment.sde.t_max).sum().item()
             times.append(time.perf_counter() - start)
     return sorted(times[1:])[1]
-
-
-def _sampling_line(experiment: Experiment, what: str, count: int, seconds: float) -> str:
-    settings, chunk = experiment.sampling, experiment.run.chunk
-    assert settings is not None
-    run = scheduled(experiment.sde, settings.sampler, settings.grid, settings.steps, settings.evaluations, settings.denoise)
-    steps, evaluations = len(run.intervals), run.evaluations
-    if evaluations is None:
-        return f"{what}: {count} samples in {steps} steps; the solver decides how many evaluations"
-    cost = -(-count // chunk) * evaluations * seconds
-    return f"{what}: {count} samples in {steps} steps, {evaluations} evaluations each, about {duration(cost)}"

@@ -13,7 +13,9 @@ _BAR_EVERY = 0.1  # seconds between two drawings of the bar
 
 
 def duration(seconds: float) -> str:
-    """A length of time for people, in its two largest units: "0.4 s", "12 s", "1 min 2 s", "2 h 5 min", "3 d 4 h"."""
+    """A length of time for people, in its two largest units: "40 ms", "0.4 s", "12 s", "1 min 2 s", "2 h 5 min", "3 d 4 h"."""
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms" if seconds >= 0.0095 else f"{1000 * seconds:.1f} ms"
     if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,7 +1,7 @@
 """The conditional stage: samples given observations, of held-out data or from a file, or given classes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,16 +31,10 @@ def conditional_stage(workspace: Workspace) -> list[Any]:
     settings, sampling = workspace.experiment.conditioning, workspace.experiment.sampling
     assert settings is not None
     assert sampling is not None
-    conditioner, sde, repeats = settings.conditioner, workspace.experiment.sde, settings.completions
+    conditioner, repeats = settings.conditioner, settings.completions
     given = observations(workspace)
-    count, device = len(given.observed["y"]), workspace.accelerator.device
-    further = {"classifier": workspace.classifier()} if reads_classifier(conditioner) else {}
-
-    def condition(places: Sequence[int], noise: Noise) -> Condition:
-        rows = torch.as_tensor(places) // repeats
-        known = {key: value[rows].to(device) for key, value in given.observed.items()}
-        return conditioner.condition(sde, known.pop("y"), noise, **known, **further)
-
+    count = len(given.observed["y"])
+    condition = conditions(workspace, given.observed, workspace.classifier)
     parts = draw(workspace, sampling, count * repeats, stage="condition", what=conditioner.name, condition=condition)
     if not workspace.is_main:
         return []
@@ -59,6 +53,23 @@ def conditional_stage(workspace: Workspace) -> list[Any]:
     return [
         figure(name, values, protocol) for name, values in _measured(completed, given, conditioner, workspace.items("test").spec)
     ] + judged
+
+
+def conditions(
+    workspace: Workspace, observed: Mapping[str, Tensor], classifier: Callable[[], Any]
+) -> Callable[[Sequence[int], Noise], Condition]:
+    """Of the samples with these numbers, of which each observation has ``completions``; the classifier is made where one is asked for."""
+    settings, sde, device = workspace.experiment.conditioning, workspace.experiment.sde, workspace.accelerator.device
+    assert settings is not None
+    conditioner, repeats = settings.conditioner, settings.completions
+    further = {"classifier": classifier()} if reads_classifier(conditioner) else {}
+
+    def condition(places: Sequence[int], noise: Noise) -> Condition:
+        rows = torch.as_tensor(places) // repeats
+        known = {key: value[rows].to(device) for key, value in observed.items()}
+        return conditioner.condition(sde, known.pop("y"), noise, **known, **further)
+
+    return condition
 
 
 def reads_classifier(conditioner: Conditioner) -> bool:

@@ -125,7 +125,10 @@ def test_a_terminal_gets_a_bar_drawn_at_most_ten_times_a_second() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"),
+        (0.0, "0.0 s"),
+        (0.0014, "1.4 ms"),
+        (0.0998, "100 ms"),
+        (0.1, "0.1 s"),
         (9.94, "9.9 s"),
         (9.96, "10 s"),
         (59.4, "59 s"),
