@@ -119,7 +119,9 @@ class Sampling:
     count: int = option(64, at_least=1, help="number of samples")
     steps: int = option(500, at_least=1, help="intervals of the grid")
     evaluations: int | None = option(
-        None, at_least=1, help="evaluations of the network that a sample may take: as many steps as fit, whatever steps says"
+        None,
+        at_least=1,
+        help="evaluations of the network that a sample may take, those that a condition makes not counted: as many steps as fit",
     )
     denoise: Denoise = option(
         "mean",
