@@ -130,18 +130,19 @@ def methods(rows: Sequence[Row], metric: Metric = "error") -> list[tuple[str, st
 def comparison(measured: Sequence[Row], known: Sequence[Row], metric: Metric) -> str:
     """Plain text: a method's figures, ``auto``'s, and the best of all others, problem by problem."""
     name = measured[0].method
-    lines = [WORDS[metric], f"{'':22}" + "".join(f"{budget:>11}" for budget in BUDGETS)]
-    others = [row for row in known if row.method != "auto"]
+    width = max(20, len(name))
+    lines = [WORDS[metric], f"{'':{width + 2}}" + "".join(f"{budget:>11}" for budget in BUDGETS)]
+    beside = {"auto": [row for row in known if row.method == "auto"], "the best other": [row for row in known if row.method != "auto"]}
     for problem in PROBLEMS:
         if not any(row.problem == problem for row in measured):
             continue
         lines.append(problem)
-        for label, rows in ((name, measured), ("auto", [row for row in known if row.method == "auto"]), ("the best other", others)):
+        for label, rows in ({name: measured, **beside} | {name: measured}).items():
             cells = [best(rows, problem, budget, metric) for budget in BUDGETS]
             if rows is measured or any(cells):
-                lines.append(f"  {label:20}" + "".join(f"{_number(row, metric) if row else '-':>11}" for row in cells))
+                lines.append(f"  {label:{width}}" + "".join(f"{_number(row, metric) if row else '-':>11}" for row in cells))
         lines += [
-            f"  {'':20}  {row.figures.evaluations} evaluations of its own choice: {_number(row, metric)}"
+            f"  {'':{width}}  {row.figures.evaluations} evaluations of its own choice: {_number(row, metric)}"
             for row in measured
             if row.problem == problem and row.budget is None
         ]

@@ -41,6 +41,7 @@ def bench(
     \b
     Example:
       scoresde bench heun --grid karras
+      scoresde bench auto --set tau=1
       scoresde bench unipc --set order=2 --set form=denoised --sde vp --dimension 2
       scoresde bench my_heun --plugin my_sampler.py
       scoresde bench adaptive --set rtol=0.05 --out runs/adaptive
@@ -53,12 +54,13 @@ def bench(
     sampler, times = _made(registry, predictor, overrides, grid)
     problems = _problems(list(sdes) or list(SDES), dimensions)
     name = predictor.rpartition(":")[2]
+    label = ", ".join([name, *([grid] if grid else []), *overrides])
     rows: list[Row] = []
     noisy = None
     for problem in problems:
         try:
             noisy = is_noisy(sampler, times, problem.sde) if noisy is None else noisy
-            rows += _rows(problem, name, sampler, times, noisy)
+            rows += _rows(problem, label, sampler, times, noisy)
         except ValueError as error:  # of the sampler, for its parts or its number of steps
             raise UserError(f"{name} on {problem.name}: {error}") from error
     folder = Path(f"bench-{name}") if out is None else out
@@ -104,7 +106,7 @@ def _problems(sdes: Sequence[str], dimensions: Sequence[int]) -> "Iterator[Probl
     return problems(dimensions or tuple(DIMENSIONS), sdes)
 
 
-def _rows(problem: "Problem", name: str, sampler: "Sampler", grid: "Grid | None", noisy: bool) -> "Iterator[Row]":
+def _rows(problem: "Problem", label: str, sampler: "Sampler", grid: "Grid | None", noisy: bool) -> "Iterator[Row]":
     """One row a budget, or one alone for a method that decides itself; with a line on the error stream as a problem begins."""
     from ..bench import BUDGETS, measure, of_sampler
     from ..bench_table import OURS, Row
@@ -113,4 +115,4 @@ def _rows(problem: "Problem", name: str, sampler: "Sampler", grid: "Grid | None"
     methods = [of_sampler(sampler, grid, problem.sde, budget)[1] for budget in budgets]
     click.echo(f"{problem.name} ...", err=True)
     for budget, method in zip(budgets, methods, strict=True):
-        yield Row(OURS, name, problem.name, budget, measure(problem, method, noisy=noisy))
+        yield Row(OURS, label, problem.name, budget, measure(problem, method, noisy=noisy))

@@ -185,6 +185,12 @@ def test_a_method_is_compared_with_auto_and_with_the_best_other():
     ]
 
 
+def test_auto_measured_anew_stands_there_once():
+    lines = comparison([row("auto", 5, 0.12)], ROWS, "error").splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["auto", "the"]
+    assert lines[3].split()[1] == "0.12"
+
+
 def test_a_method_that_decides_itself_says_its_count():
     text = comparison([row("mine", None, 0.12, evaluations=37)], ROWS, "error")
     assert "37 evaluations of its own choice: 0.12" in text
