@@ -37,9 +37,9 @@ from .testing.statistics import BatchNoise
 Method: TypeAlias = Callable[[Score, Tensor], Tensor]  # from the score and the start to the end
 
 BUDGETS = (5, 10, 20, 50, 100, 200)
-DIMENSIONS = {2: (8, 1024), 64: (10, 256)}  # modes and samples
+DIMENSIONS = {2: (8, 4096), 64: (10, 1024)}  # modes and samples
 SDES = ("ve", "vp", "sub_vp")
-DRAWS = 1024  # exact ones, of every mode its share
+DRAWS = 4096  # exact ones, of every mode its share
 _SEED = 2021
 _STEPS = 500  # of the reference
 

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
-from .chunks import chunks
+from .errors import NonFiniteError
 from .experiment import Experiment
 from .noise_conditional import NoiseConditional
 from .progress import duration
@@ -68,18 +69,21 @@ def _conditioning(workspace: Workspace, score: Score) -> str:
         return _line(workspace, what, count, steps, None, 0.0)
     condition, size = conditions(workspace, given.observed, lambda: _classifier(workspace)), workspace.experiment.run.chunk
     seen = list[tuple[float, int]]()
-    generate(
-        score,
-        run.sampler,
-        run.intervals[:_TIMED],
-        workspace.items("test").spec.shape,
-        next(chunks(range(count), size)).places[: min(size, count)],
-        chunk=size,
-        denoise=False,
-        condition=condition,
-        device=workspace.accelerator.device,
-        on_state=lambda number, x: seen.append((time.perf_counter(), score.evaluations)),
-    )
+    with suppress(NonFiniteError):  # which means nothing of untrained weights
+        generate(
+            score,
+            run.sampler,
+            run.intervals[:_TIMED],
+            workspace.items("test").spec.shape,
+            range(min(size, count)),
+            chunk=size,
+            denoise=False,
+            condition=condition,
+            device=workspace.accelerator.device,
+            on_state=lambda number, x: seen.append((time.perf_counter(), score.evaluations)),
+        )
+    if len(seen) < 2:
+        return f"{what}: {count} samples in {steps} steps"
     (start, before), (end, after) = seen[min(1, len(seen) - 2)], seen[-1]
     timed = max(len(seen) - 2, 1)
     made = (after - before) * steps // timed + run.denoising

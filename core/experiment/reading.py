@@ -62,7 +62,8 @@ def _with_elements(base: Node, over: Node) -> Node:
     new = list(base.content)
     for index, node in over.content.items():
         if not index < len(new):
-            raise report([Problem(node.place, f"{base.name} has {len(new)} elements, the last of which is {base.name}[{len(new) - 1}]")])
+            last = f"its last is {base.name}[{len(new) - 1}]" if new else "it is empty"
+            raise report([Problem(node.place, f"{base.name} has no such element: {last}")])
         new[index] = merge(new[index], node)
     return attrs.evolve(base, content=new)
 
