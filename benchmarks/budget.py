@@ -11,7 +11,8 @@ the denoising are in the count.
 
 The paper's sampler (Song et al., 2021, Table 1, PC1000 is its last row) is reverse diffusion with a Langevin step of r = 0.01 each time.
 
-OUT/METHOD-CHUNK.npy are kept as they are made, so that a run that was stopped goes on; OUT/table.md is written after each method.
+OUT/METHOD-CHUNK.npy are kept as they are made, so that a run that was stopped goes on: an OUT is for one RUN, and COUNT a multiple of 64.
+OUT/table.md is written after each method.
 """
 
 import sys
@@ -51,6 +52,11 @@ class Method(NamedTuple):
     corrector: Corrector | None = None
     denoise: Denoise = "mean"
 
+    @property
+    def of_the_flow(self) -> bool:
+        """Whether it is to end where the flow does, at time 0."""
+        return self.predictor.ode_order is not None and self.denoise == "flow"
+
 
 AUTO = [Method("auto", budget, Auto(), denoise="flow") for budget in (200, 5, 10, 20, 50, 100)]
 BARE = [Method("auto, not denoised", budget, Auto()) for budget in (10, 20)]
@@ -74,7 +80,7 @@ def drawn(method: Method, score: Score, spec: DataSpec, count: int, out: Path) -
     for first in range(0, count, CHUNK):
         path = out / f"{method.name.replace(' ', '')}-{method.budget}-{first // CHUNK}.npy"
         if not path.is_file():
-            indices = range(first, min(first + CHUNK, count))
+            indices = range(first, first + CHUNK)
             x = generate(score, run.sampler, run.intervals, spec.shape, indices, chunk=CHUNK, denoise=method.denoise)
             np.save(path, x.numpy())
         parts.append(torch.from_numpy(np.load(path)))
@@ -101,7 +107,7 @@ def rows(place: Workspace, count: int, out: Path) -> Iterator[str]:
         start = time.perf_counter()
         x = drawn(method, score, test.spec, count, out)
         ends = x if ends is None else ends
-        error = f"{float((x - ends).square().mean().sqrt()):.3f}" if method.predictor.ode_order is not None else ""
+        error = f"{float((x - ends).square().mean().sqrt()):.3f}" if method.of_the_flow else ""
         seconds = time.perf_counter() - start
         yield f"| {method.name} | {method.budget} | {judged(x, place, features)} | {error} | {seconds:.0f} |"
 
@@ -112,6 +118,8 @@ def main() -> None:
     torch.set_num_threads(1)
     folder, out, *more = sys.argv[1:]
     count, root = int(more[0]) if more else COUNT, more[1] if len(more) > 1 else None
+    if count % CHUNK:
+        raise SystemExit(f"COUNT = {count} is no multiple of {CHUNK}")
     lines = ["| sampler | evaluations | Frechet distance | kernel distance | error | seconds |", "| --- | --- | --- | --- | --- | --- |"]
     Path(out).mkdir(parents=True, exist_ok=True)
     for line in rows(opened(Path(folder), root), count, Path(out)):

@@ -22,7 +22,7 @@ import torch
 from peers import SPACINGS, Peer, in_rho, peers
 
 from scoresde.core import Grid, Predictor
-from scoresde.core.bench import BUDGETS, Figures, Method, Problem, floor, measure, of_sampler, problems
+from scoresde.core.bench import BUDGETS, Figures, Method, Problem, floor, is_noisy, measure, of_sampler, problems
 from scoresde.core.bench_table import OURS, Known, Row, best, load, plot, save
 from scoresde.plugins import (
     DDIM,
@@ -93,9 +93,10 @@ def measured(problem: Problem, method: Method, noisy: bool) -> Figures:
 def of_mine(problem: Problem, names: list[str]) -> Iterator[Row]:
     for name in names:
         predictor, grid = MINE[name]
+        sampler = PredictorCorrector(predictor=predictor)
+        noisy = is_noisy(sampler, grid, problem.sde)
         for budget in BUDGETS:
-            run, method = of_sampler(PredictorCorrector(predictor=predictor), grid, problem.sde, budget)
-            noisy = run.sampler.predictor.ode_order is None  # type: ignore[attr-defined]
+            _, method = of_sampler(sampler, grid, problem.sde, budget)
             yield Row(OURS, name, problem.name, budget, measured(problem, method, noisy))
 
 

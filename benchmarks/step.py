@@ -28,6 +28,7 @@ from scoresde.plugins import (
     Auto,
     DPMpp2M,
     DPMpp3M,
+    DPMSolverFast,
     Heun,
     LogSNR,
     PredictorCorrector,
@@ -48,11 +49,13 @@ MINE: dict[str, tuple[Predictor, Grid | None, Prediction]] = {
     "adams_bashforth": (AdamsBashforth(), LogSNR(), "noise"),
     "unipc": (UniPC(), LogSNR(), "noise"),
     "auto": (Auto(), None, "denoised"),
-    "heun": (Heun(), LogSNR(), "score"),
+    "dpm_solver_fast": (DPMSolverFast(), None, "noise"),
+    "heun": (Heun(), LogSNR(), "noise"),
     "reverse_diffusion": (ReverseDiffusion(), Uniform(), "score"),
     "ddim eta = 1": (DDIM(eta=1.0), LogSNR(), "noise"),
     "dpmpp_2m eta = 1": (DPMpp2M(eta=1.0), LogSNR(), "denoised"),
     "sa_solver": (SASolver(), LogSNR(), "denoised"),
+    "auto tau = 1": (Auto(tau=1.0), None, "denoised"),
 }
 
 
@@ -102,7 +105,7 @@ def runs(shape: tuple[int, ...]) -> dict[tuple[str, str], Run]:
 
 def noisy(shape: tuple[int, ...]) -> set[tuple[str, str]]:
     stochastic = {(peer.library, peer.method) for library in peers().values() for peer in library if peer.noisy}
-    return stochastic | {("scoresde", name) for name in list(MINE)[-4:]}
+    return stochastic | {("scoresde", name) for name, (predictor, *_) in MINE.items() if predictor.ode_order is None}
 
 
 def measured(shape: tuple[int, ...], rounds: int) -> dict[tuple[str, str], float]:

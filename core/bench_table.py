@@ -128,11 +128,14 @@ def methods(rows: Sequence[Row], metric: Metric = "error") -> list[tuple[str, st
 
 
 def comparison(measured: Sequence[Row], known: Sequence[Row], metric: Metric) -> str:
-    """Plain text: a method's figures, ``auto``'s, and the best of all others, problem by problem."""
-    name = measured[0].method
-    width = max(20, len(name))
+    """Plain text: a method's figures, those of ``auto``, and the best of other libraries, problem by problem; beside a method with noise
+    stands ``auto`` with ``tau`` = 1, and others with noise."""
+    name, noise = measured[0].method, measured[0].figures.error is None
+    known = [row for row in known if (row.figures.error is None) == noise]
+    mine = "auto tau = 1" if noise else "auto"
+    width = max(21, len(name))
     lines = [WORDS[metric], f"{'':{width + 2}}" + "".join(f"{budget:>11}" for budget in BUDGETS)]
-    beside = {"auto": [row for row in known if row.method == "auto"], "the best other": [row for row in known if row.method != "auto"]}
+    beside = {mine: [row for row in known if row.method == mine], "other libraries' best": [row for row in known if row.library != OURS]}
     for problem in PROBLEMS:
         if not any(row.problem == problem for row in measured):
             continue

@@ -8,6 +8,7 @@ never tensors or modules: making a component allocates nothing, so an experiment
 import math
 from abc import ABC
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import attrs
@@ -56,12 +57,17 @@ class Within:
         )
 
     def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        types = {each for each in get_args(attribute.type) or (attribute.type,) if each is not type(None)}
+        if value is not None and types and types <= {int, float}:
+            whole = types == {int}
+            if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+                raise TypeError(f"{attribute.name} = {value!r}: expected a {'whole ' if whole else ''}number")
         for number in _numbers(value):
             if not self.holds(number):
-                raise ValueError(f"{number!r} is out of range: it must be {self}")
+                raise ValueError(f"{attribute.name} = {number!r} is out of range: it must be {self}")
         allowed = get_args(attribute.type) if get_origin(attribute.type) is Literal else None
         if allowed is not None and not is_one_of(value, allowed):
-            raise ValueError(f"{value!r} is no choice: it must be one of {', '.join(map(repr, allowed))}")
+            raise ValueError(f"{attribute.name} = {value!r} is no choice: it must be one of {', '.join(map(repr, allowed))}")
 
 
 def option(
@@ -75,7 +81,8 @@ def option(
 ) -> Any:
     """One option of a component: its default, the range of its numbers and a line of help.
 
-    Raises ValueError when a component is made with a number outside the range, a nan, an infinity, or none of a Literal's choices.
+    Raises ValueError when a component is made with a number outside the range, a nan, an infinity, or none of a Literal's choices, and
+    TypeError where what should be a number is none.
     """
     within = Within(at_least=at_least, above=above, at_most=at_most, below=below)
     return attrs.field(default=default, validator=within, metadata={"within": within, "help": help})

@@ -303,7 +303,13 @@ class Grid(Component):
 
     @abstractmethod
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
-        """``count`` steps from sde.t_max, strictly falling, with exact ends. Raises ValueError for a count it does not support."""
+        """``count`` steps from sde.t_max down to ``last``, strictly falling, with exact ends. Raises ValueError for a count it does not
+        support."""
+
+    def last(self, sde: SDE) -> float:
+        """The last time: its option ``end``, where it has one that is given, or else the SDE's sampling_end."""
+        end: float | None = getattr(self, "end", None)
+        return sde.sampling_end if end is None else end
 
 
 class Sampler(Component):

@@ -4,6 +4,7 @@ The number of steps is given, or follows from a budget of evaluations of the sco
 evaluations a step are compared at equal cost. A final denoising that evaluates the score belongs to the budget.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -73,12 +74,9 @@ def checked(grid: Grid, sde: SDE, intervals: object) -> tuple[Interval, ...]:
 
 def _steps(sampler: Sampler, budget: int) -> int:
     """The most steps that take no more evaluations."""
-    found, cost = 0, sampler.chosen(1).evaluations(1)
+    cost = sampler.chosen(1).evaluations(1)
     if cost is None:
         raise ValueError(f"sampler {sampler.name!r} decides itself how often it evaluates the score: give steps instead")
-    for count in range(1, budget + 1):
-        if (sampler.chosen(count).evaluations(count) or 0) <= budget:
-            found = count
-    if found == 0:
+    if cost > budget:
         raise ValueError(f"a single step of sampler {sampler.name!r} takes {cost}, and {max(budget, 0)} are left for it")
-    return found
+    return bisect_right(range(1, budget + 1), budget, key=lambda count: sampler.chosen(count).evaluations(count) or 0)

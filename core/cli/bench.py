@@ -1,5 +1,6 @@
 """The command that puts a sampler beside the others, against the number of evaluations."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ def bench(
 ) -> None:
     """Measure a predictor, or a sampler, on exact mixtures with 5 to 200 evaluations, beside auto and the best of other libraries.
 
-    Takes about a minute on one core. Prints the table, and writes it as bench.md with a plot, bench.svg, into bench-PREDICTOR.
+    Takes about a minute on one core. Prints the table, and writes it as bench.md with a plot, bench.svg, into bench-PREDICTOR-OPTIONS.
 
     \b
     Example:
@@ -63,7 +64,7 @@ def bench(
             rows += _rows(problem, label, sampler, times, noisy)
         except ValueError as error:  # of the sampler, for its parts or its number of steps
             raise UserError(f"{name} on {problem.name}: {error}") from error
-    folder = Path(f"bench-{name}") if out is None else out
+    folder = Path(re.sub(r"[^\w.=+-]+", "-", f"bench-{label}")) if out is None else out
     click.echo(write(folder, rows, load().rows, "sliced_w2" if noisy else "error"))
     click.echo(f"{folder}: bench.md, bench.svg")
 

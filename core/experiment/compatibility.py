@@ -119,6 +119,12 @@ def _sampling(experiment: Experiment, locate: Locate) -> Iterator[Problem]:
         return
     key, count = ("steps", sampling.steps) if sampling.evaluations is None else ("evaluations", sampling.evaluations)
     try:
+        if sampling.grid is not None:
+            sampling.grid.last(experiment.sde)
+    except ValueError as error:
+        yield Problem(locate(("sampling", "grid")), f"sampling.grid: {error}")
+        return
+    try:
         run = scheduled(experiment.sde, sampling.sampler, sampling.grid, sampling.steps, sampling.evaluations, sampling.denoise)
     except ValueError as error:
         yield Problem(locate(("sampling", key)), f"sampling.{key} = {count}: {error}")

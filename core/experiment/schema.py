@@ -121,7 +121,7 @@ class Sampling:
     evaluations: int | None = option(
         None,
         at_least=1,
-        help="evaluations of the network that a sample may take, those that a condition makes not counted: as many steps as fit",
+        help="evaluations of the network that a sample may take, a condition's own not counted: as many steps as fit, whatever steps says",
     )
     denoise: Denoise = option(
         "mean",

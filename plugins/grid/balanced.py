@@ -35,7 +35,7 @@ class Balanced(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        end = sde.sampling_end if self.end is None else self.end
+        end = self.last(sde)
         half = np.linspace(0.5 * float(sde.log_snr(sde.t_max)), 0.5 * float(sde.log_snr(end)), _POINTS)
         density = np.cosh(half + np.log(self.scale)) ** (-1 / self.power)
         share = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])

@@ -28,7 +28,7 @@ class Karras(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        return between(sde, self.rho, sde.sampling_end if self.end is None else self.end, count)
+        return between(sde, self.rho, self.last(sde), count)
 
 
 def between(sde: LinearSDE, rho: float, end: float, count: int) -> tuple[Interval, ...]:

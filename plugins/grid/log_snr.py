@@ -19,7 +19,7 @@ class LogSNR(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        end = sde.sampling_end if self.end is None else self.end
+        end = self.last(sde)
         first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
         inner = [float(sde.time(first + (last - first) * (i / count))) for i in range(1, count)]
         times = [sde.t_max, *inner, end]

@@ -24,6 +24,6 @@ class Published(Grid):
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         if count != sde.levels:
             raise ValueError(f"the published grid needs steps = levels: got {count} steps for {sde.levels} levels")
-        end = sde.sampling_end if self.end is None else self.end
+        end = self.last(sde)
         times = [sde.t_max + (end - sde.t_max) * (i / (count - 1)) for i in range(count - 1)] + [end]
         return tuple(Interval(t, t - sde.t_max / count, i, count) for i, t in enumerate(times))

@@ -17,7 +17,7 @@ class Quadratic(Grid):
     end: float | None = option(None, above=0, below=1, help="where sampling stops; left out: the SDE's published epsilon")
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
-        end = sde.sampling_end if self.end is None else self.end
+        end = self.last(sde)
         first, last = sde.t_max**0.5, end**0.5
         times = [sde.t_max, *((first + (last - first) * (i / count)) ** 2 for i in range(1, count)), end]
         return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))

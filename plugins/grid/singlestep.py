@@ -36,7 +36,7 @@ class Singlestep(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        end = sde.sampling_end if self.end is None else self.end
+        end = self.last(sde)
         first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
         steps = orders(count)
         shares = list(accumulate(1 / (order * len(steps)) for order in steps for _ in range(order)))[:-1]

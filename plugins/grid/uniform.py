@@ -17,6 +17,6 @@ class Uniform(Grid):
     end: float | None = option(None, above=0, below=1, help="where sampling stops; left out: the SDE's published epsilon")
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
-        end = sde.sampling_end if self.end is None else self.end
+        end = self.last(sde)
         times = [sde.t_max + (end - sde.t_max) * (i / count) for i in range(count)] + [end]
         return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))

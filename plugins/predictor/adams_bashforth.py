@@ -4,7 +4,7 @@
 
 with v the predicted noise or the denoised mean, at one evaluation a step. In the form of the noise this is the exponential integrator of
 Lu et al. (2022, eq. 3.4) with the extrapolation of Adams and Bashforth (Hairer, Norsett & Wanner, 1993, sec. III.1; for diffusion, Zhang &
-Chen, 2023). Order 1 is DDIM.
+Chen, 2023). Order 1 is DDIM. The first steps, which have fewer values, are made again with the value at their end.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ In runs of few steps a network's values change within a step in ways that no pol
 more it makes of that: the error of trained models at 10 evaluations grew with the order, where that of exact mixtures fell. A prediction
 may make 5 times as much of it and no more, which keeps both: that is near order 2 for long steps and near 4 for short ones.
 
-The measurements, over mixtures that are none of the benchmark's, are in the documentation ("Few evaluations").
+What each part is worth, on mixtures that are none of the benchmark's, stands in the documentation ("Few evaluations").
 """
 
 from collections.abc import Sequence

@@ -12,20 +12,14 @@ at order 2, and r1 = 1/3, r2 = 2/3 at order 3.
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, final
+from functools import lru_cache
+from typing import Any, ClassVar, final
 
 import attrs
 from torch import Tensor
 
 from scoresde.core import Interval, LinearSDE, Noise, Predictor, Reverse, Step, option
 from scoresde.core.multistep import Update, half_log_snr
-
-
-class Planned(NamedTuple):
-    """A step: the times at which the noise is predicted, and the updates that follow."""
-
-    times: tuple[float, ...]
-    updates: tuple[Update, ...]
 
 
 def updates(sde: LinearSDE, times: Sequence[float]) -> tuple[Update, ...]:
@@ -64,22 +58,21 @@ class DPMSolver(Predictor):
     def evaluations(self) -> int | None:
         return self.order
 
-    def init(self, reverse: Reverse, x: Tensor, intervals: Sequence[Interval]) -> dict[int, Planned]:
-        """The steps, by the number of their interval."""
+    def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: Any, noise: Noise) -> Step:
         assert isinstance(reverse.sde, LinearSDE)
-        return {index: self._planned(reverse.sde, t, s) for t, s, index, _ in intervals if s < t}
-
-    def _planned(self, sde: LinearSDE, t: float, s: float) -> Planned:
-        first, last = float(sde.log_snr(t)), float(sde.log_snr(s))
-        times = t, *(float(sde.time(first + (last - first) * (part / self.order))) for part in range(1, self.order))
-        return Planned(times, updates(sde, (*times, s)))
-
-    def step(self, reverse: Reverse, x: Tensor, interval: Interval, state: dict[int, Planned], noise: Noise) -> Step:
         if interval.s == interval.t:
-            return Step(x, x, 0.0, state)
-        times, (first, *later) = state[interval.index]
-        start, slope = x, reverse.score.noise(x, times[0])
+            return Step(x, x, 0.0)
+        times, (first, *later) = _planned(reverse.sde, interval.t, interval.s, self.order)
+        start, slope = x, reverse.score.noise(x, interval.t)
         x = first(start, (slope,))
-        for time, update in zip(times[1:], later, strict=True):
+        for time, update in zip(times, later, strict=True):
             x = update(start, (reverse.score.noise(x, time), slope))
-        return Step(x, x, 0.0, state)
+        return Step(x, x, 0.0)
+
+
+@lru_cache(maxsize=4096)
+def _planned(sde: LinearSDE, t: float, s: float, order: int) -> tuple[tuple[float, ...], tuple[Update, ...]]:
+    """The inner times of a step and its updates: the same in each chunk of a run."""
+    first, last = float(sde.log_snr(t)), float(sde.log_snr(s))
+    times = tuple(float(sde.time(first + (last - first) * (part / order))) for part in range(1, order))
+    return times, updates(sde, (t, *times, s))

@@ -27,7 +27,7 @@ class DPMpp2M(Predictor):
     needs: ClassVar[type[Any]] = LinearSDE
     projectable: ClassVar[bool] = False
 
-    eta: float = option(0.0, at_least=0, help="the noise, in units of the reverse SDE's: 0 for none, 1 for 2M SDE")
+    eta: float = option(0.0, at_least=0, at_most=1000, help="the noise, in units of the reverse SDE's: 0 for none, 1 for 2M SDE")
 
     @property
     def ode_order(self) -> int | None:

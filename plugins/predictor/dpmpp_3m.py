@@ -2,7 +2,8 @@
 
 The denoised mean is extrapolated by the parabola in half the log-SNR through its latest three values, and the linear part is solved exactly
 (``scoresde.core.multistep``). ``eta`` = 1 is the reverse SDE, 0 the probability flow; for eta in between the noise is eta times the reverse
-SDE's in standard deviation.
+SDE's in standard deviation. Unlike there, the first two steps, which have fewer values, are made again with the value at their end, and a
+step with noise goes through one value where it is more than half as long again as the one before.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class DPMpp3M(Predictor):
     projectable: ClassVar[bool] = False
     remakes: ClassVar[bool] = True
 
-    eta: float = option(0.0, at_least=0, help="the noise, in units of the reverse SDE's: 0 for none, 1 for 3M SDE")
+    eta: float = option(0.0, at_least=0, at_most=1000, help="the noise, in units of the reverse SDE's: 0 for none, 1 for 3M SDE")
 
     @property
     def ode_order(self) -> int | None:

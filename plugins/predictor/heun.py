@@ -33,6 +33,10 @@ class Heun(Predictor):
     churn_to: float = option(1e9, at_least=0, help="largest rho with noise added (S_tmax)")
     noise_scale: float = option(1.0, above=0, help="standard deviation of the noise added (S_noise)")
 
+    def __attrs_post_init__(self) -> None:
+        if self.churn > 0 and self.churn_from >= self.churn_to:
+            raise ValueError(f"churn_from = {self.churn_from:g} is not below churn_to = {self.churn_to:g}: no noise would be added")
+
     @property
     def ode_order(self) -> int | None:
         return 2 if self.churn == 0 else None
@@ -54,7 +58,7 @@ class Heun(Predictor):
             t = float(sde.time(-2 * math.log(raised)))
         slope = reverse.score.noise(y * sde.alpha(t), t)
         end = reverse.score.noise(add_scaled(y, last - raised, slope) * sde.alpha(s), s)
-        y = add_scaled(y, (last - raised) / 2, slope.add_(end)) * sde.alpha(s)
+        y = add_scaled(y, (last - raised) / 2, slope + end) * sde.alpha(s)
         return Step(y, y, 0.0 if self.churn == 0 else None)
 
     def _gamma(self, rho: float, count: int) -> float:

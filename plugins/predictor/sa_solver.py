@@ -5,7 +5,8 @@ steps on the denoised mean, prediction and correction with the same noise (``sco
 
     x_s = a x_t + sum_{j < order} w_j D_j + std z.
 
-tau = 1 is the reverse SDE (Song et al., 2021, eq. 6), 0 the probability flow.
+tau = 1 is the reverse SDE (Song et al., 2021, eq. 6), 0 the probability flow. Where a step with noise is more than half as long again as
+the one before, its prediction goes through a single value.
 """
 
 from collections.abc import Sequence

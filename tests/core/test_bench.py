@@ -181,13 +181,23 @@ def test_a_method_is_compared_with_auto_and_with_the_best_other():
         ["2-D", "vp"],
         ["mine", "0.12", "0.05", "-", "-", "-", "-"],
         ["auto", "0.1", "0.01", "-", "-", "-", "-"],
-        ["the", "best", "other", "0.2", "1.2e-04", "-", "-", "-", "-"],
+        ["other", "libraries'", "best", "0.2", "1.2e-04", "-", "-", "-", "-"],
+    ]
+
+
+def test_beside_a_method_with_noise_stand_others_with_noise():
+    rows = [*ROWS, row("sde, log", 10, None, "k-diffusion")]
+    lines = comparison([row("mine", 5, None), row("mine", 10, None)], rows, "sliced_w2").splitlines()
+    assert [line.split() for line in lines[3:]] == [
+        ["mine", "0.5", "0.5", "-", "-", "-", "-"],
+        ["auto", "tau", "=", "1", "-", "0.5", "-", "-", "-", "-"],
+        ["other", "libraries'", "best", "-", "0.5", "-", "-", "-", "-"],
     ]
 
 
 def test_auto_measured_anew_stands_there_once():
     lines = comparison([row("auto", 5, 0.12)], ROWS, "error").splitlines()
-    assert [line.split()[0] for line in lines[3:]] == ["auto", "the"]
+    assert [line.split()[0] for line in lines[3:]] == ["auto", "other"]
     assert lines[3].split()[1] == "0.12"
 
 

@@ -4,7 +4,6 @@ A published grid may need as many steps as the SDE has levels: each count is ask
 those that the grid refuses with ValueError are left out.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -76,19 +75,12 @@ def check_contiguous(subject: Subject) -> None:
 
 
 def check_ends(subject: Subject) -> None:
-    """The first time is t_max; the last one is its option ``end``, or else a time that the SDE names, 0, or another that is the same for
-    every count; to the last bit."""
-    grid = _grid(subject)
-    end = getattr(grid, "end", None)
-    for sde in subject.sdes:
-        named, own = {sde.sampling_end, sde.t_min, 0.0} if end is None else {end}, None
-        for one in _of(grid, sde):
-            first, last = one.intervals[0].t, one.intervals[-1].s if grid.contiguous else one.intervals[-1].t
-            assert first == sde.t_max, f"its first time is {first!r}, not t_max = {sde.t_max!r} ({one.words})"
-            if end is None and own in (None, last) and not any(math.isclose(last, time, rel_tol=1e-3) for time in named):
-                own = last
-                continue
-            assert last in named, f"its last time is {last!r}, not exactly one of {sorted(named)} ({one.words})"
+    """The first time is t_max, and the last one what ``last`` says, to the last bit."""
+    for one in _all(subject):
+        grid, first, last = _grid(subject), one.intervals[0].t, one.intervals[-1]
+        assert first == one.sde.t_max, f"its first time is {first!r}, not t_max = {one.sde.t_max!r} ({one.words})"
+        reached, end = last.s if grid.contiguous else last.t, grid.last(one.sde)
+        assert reached == end, f"its last time is {reached!r}, and last() says {end!r} ({one.words})"
 
 
 def check_numbering(subject: Subject) -> None:
@@ -115,7 +107,7 @@ CHECKS = (
     *(check for check in checks_by(exercise, result=check_result) if check.name in _SHARED),
     Check("monotone", check_monotone, "times run down from t to s < t"),
     Check("contiguous", check_contiguous, "make one list of times and take neighbours from it, or declare contiguous = False"),
-    Check("ends", check_ends, "put t_max and the end into the list of times as they are, not as the results of a formula"),
+    Check("ends", check_ends, "put t_max and last(sde) into the list of times as they are, not as the results of a formula"),
     Check("numbering", check_numbering, "Interval(t, s, i, count) with floats t and s, for i = 0, ..., count - 1"),
     Check("refines", check_refines, "spread all the steps over the whole way from t_max to the end"),
 )

@@ -17,7 +17,7 @@ from .component import checks_by, seeded, state
 from .order import check_order
 from .problems import gaussian_score, linear
 from .runs import SHAPES, assert_drawn, ended, even, middle, published, uneven, walk, with_levels
-from .steps import assert_levels, assert_noise, assert_shapes, assert_step, assert_times
+from .steps import assert_levels, assert_noise, assert_outputs, assert_shapes, assert_step, assert_times
 
 MANY = 11  # samples, a number that no history has for another reason
 
@@ -83,6 +83,11 @@ def check_times(subject: Subject) -> None:
         assert_times(ended(predictor), used, x, published(used) if predictor.steps_ladder else even(sde, 20))
         if not predictor.reads_s:
             assert_times(ended(predictor), sde, x, [Interval(sde.sampling_end, -0.01 * sde.t_max, 0, 1)])
+
+
+def check_outputs(subject: Subject) -> None:
+    for sde in subject.sdes:
+        assert_outputs(ended(subject.component), sde, state((3,)), few(subject.component, sde))
 
 
 def check_history(subject: Subject) -> None:
@@ -159,6 +164,7 @@ CHECKS = (
     Check("identity", check_identity, "let the coefficients vanish with the length of the step, without dividing by it"),
     Check("evaluations", check_evaluations, "declare the score's calls of one step; None where they are not the same in each"),
     Check("times", check_times, "evaluate the score only at 0 < t <= t_max; declare reads_s unless a step may end below 0"),
+    Check("outputs", check_outputs, "work on new tensors: no add_() or out= on what the score gives: it may be the network's memory"),
     Check("history", check_history, "return a new Step.state; never change the one that was handed in, nor keep it anywhere else"),
     Check("reordered", check_reordered, "Step.state is a pytree whose tensors have the batch axis first or do not depend on the sample"),
     Check("noise", check_noise, "x = mean + std z; std 0.0 where no noise is added, None where x is not Gaussian"),

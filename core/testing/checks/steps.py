@@ -1,6 +1,7 @@
 """What the checks of several kinds ask of a single step: the law that it states, the times at which it looks, the ladder that it reads."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from ...interfaces import Interval, Step
 from ...noise import Noise
 from ...reverse import Reverse
 from ...scalars import Scalar, broadcast
-from ...score import Score
+from ...score import Prediction, Score
 from ...sde import SDE
 from ..conformance import Subject
 from .component import seeded, state
@@ -67,6 +68,21 @@ def assert_times(run: Run, sde: SDE, x: Tensor, grid: Sequence[Interval]) -> Non
     outside = [t for t in times if not 0 < t <= sde.t_max * (1 + 1e-12)]
     assert not outside, f"a run {where} evaluates the score at t = {outside[0]:.4g}, outside 0 < t <= {sde.t_max:g}"
     assert bool(torch.isfinite(end).all()), f"a run {where} ends at a state that is not finite"
+
+
+def assert_outputs(run: Run, sde: SDE, x: Tensor, grid: Sequence[Interval]) -> None:
+    """What a network returns, which may be its own memory, stays as it is, whatever it predicts."""
+    exact, returned = gaussian_score(sde, x), list[tuple[Tensor, Tensor]]()
+    for predicts, says in (("score", exact), ("noise", exact.noise), ("denoised", exact.denoised)):
+
+        def network(x: Tensor, t: Scalar, says: Callable[[Tensor, Scalar], Tensor] = says) -> Tensor:
+            out = says(x, t)
+            returned.append((out, out.clone()))
+            return out
+
+        run(Reverse(sde, Score(sde, network, cast(Prediction, predicts), time=None)), x, grid, seeded())
+        changed = any(not torch.equal(out, before) for out, before in returned)
+        assert not changed, f"it changed in place what a network that predicts {predicts!r} returned ({sde.name})"
 
 
 def assert_levels(subject: Subject, declared: bool, fact: str, result: Callable[[SDE, Tensor, Noise], Tensor]) -> None:

@@ -83,6 +83,11 @@ def in_place(self, reverse, x, interval, state, noise):
     return done(x.add_(reverse.ode_drift(x, interval.t), alpha=interval.s - interval.t))
 
 
+def in_the_networks_memory(self, reverse, x, interval, state, noise):
+    reverse.score.noise(x, interval.t).zero_()
+    return done(euler(reverse, x, interval.t, interval.s))
+
+
 def of(change):
     """Euler's step, changed afterwards."""
     return lambda self, reverse, x, interval, state, noise: done(change(euler(reverse, x, interval.t, interval.s), x, interval))
@@ -109,6 +114,7 @@ STEPS = {
     "transposed state": transposed_state,
     "by identity": by_identity,
     "in place": in_place,
+    "in the network's memory": in_the_networks_memory,
     "with levels": lambda self, reverse, x, interval, state, noise: done(x + 1e-4 / reverse.sde.levels),
     "global noise": of(lambda y, x, interval: y + torch.rand(1)),
     "single": of(lambda y, x, interval: y.float()),
@@ -198,6 +204,12 @@ BITES = [  # with the first number of the message
     ("evaluations", Misstated(mistake="idle"), "it declares evaluations = None, that they vary, but 4 steps made # (sub_vp)", 0),
     ("times", flawed("heun, beyond t", 1, 2), "a run from t = 1 to 0.001 (sub_vp) evaluates the score at t = #, outside 0 < t <= 1", 1.005),
     ("times", flawed("root of s", reads=False), "a run from t = 0.001 to # (sub_vp) fails: math domain error", -0.01),
+    (
+        "outputs",
+        flawed("in the network's memory", calls=2),
+        "it changed in place what a network that predicts 'noise' returned (sub_vp)",
+        None,
+    ),
     ("history", flawed("since init"), TURNS, 0.024),
     ("history", flawed("changed state"), TURNS, 0.024),
     (

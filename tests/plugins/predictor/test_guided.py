@@ -22,6 +22,7 @@ from scoresde.plugins import (
     DPMpp2M,
     DPMpp3M,
     DPMSolver,
+    DPMSolverFast,
     Heun,
     LogSNR,
     PredictorCorrector,
@@ -33,7 +34,7 @@ from scoresde.plugins import (
 COUNT, MEAN, STD, Y, R = 8192, 0.5, 0.6, 1.2, 0.4
 PREDICTORS = [
     *(Auto(), UniPC(), UniPC(form="denoised"), AdamsBashforth(), DPMpp2M(), DPMpp3M(), DPMSolver(), Heun(), DDIM(), ODE()),
-    *(SASolver(), DPMpp2M(eta=1.0), DDIM(eta=1.0)),
+    *(DPMSolverFast(), SASolver(), Auto(tau=1.0), DPMpp2M(eta=1.0), DPMpp3M(eta=1.0), DDIM(eta=1.0), Heun(churn=10.0)),
 ]
 SAMPLERS = [*(PredictorCorrector(predictor=predictor) for predictor in PREDICTORS), Adaptive(rtol=0.01, atol=0.005)]
 

@@ -11,9 +11,11 @@ from scoresde.core.sampling import finish
 from scoresde.core.testing import BatchNoise
 from scoresde.core.testing.problems import mixture_problem, mixture_score
 from scoresde.plugins.grid.edm import EDM
+from scoresde.plugins.grid.log_snr import LogSNR
 from scoresde.plugins.grid.singlestep import Singlestep, orders
 from scoresde.plugins.predictor.dpm_solver import DPMSolver
 from scoresde.plugins.predictor.dpm_solver_fast import DPMSolverFast
+from scoresde.plugins.predictor.dpmpp_2m import DPMpp2M
 from scoresde.plugins.predictor.heun import Heun
 from scoresde.plugins.sampler.predictor_corrector import PredictorCorrector
 from scoresde.plugins.sde.sub_vp import SubVP
@@ -117,3 +119,23 @@ def test_dpm_solver(order):
     last, score = run(DPMSolver(order=order), sde, [interval], x)
     half = [0.5 * float(sde.log_snr(t)) for t in interval[:2]]
     assert torch.allclose(last.x, dpm_step(sde, score, x, half[0], half[1] - half[0], order), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@by_sde
+def test_dpmpp_2m(sde, eta):
+    """Lu et al. (2022, "DPM-Solver++"), Algorithm 2 and its SDE form: the midpoint rule, with the same noise."""
+    intervals = LogSNR().intervals(sde, 8)
+    last, score = run(DPMpp2M(eta=eta), sde, intervals, start(sde))
+
+    x, noise, before = start(sde), BatchNoise(), None
+    for t, s, *_ in intervals:
+        lam, after = (0.5 * float(sde.log_snr(time)) for time in (t, s))
+        h, rate = after - lam, 1 + eta**2
+        d = score.denoised(x, t)
+        extrapolated = d if before is None else d + h / (lam - before[1]) / 2 * (d - before[0])
+        before = d, lam
+        x = sde.sigma(s) / sde.sigma(t) * math.exp(-(eta**2) * h) * x - sde.alpha(s) * math.expm1(-rate * h) * extrapolated
+        if eta:
+            x = x + sde.sigma(s) * math.sqrt(-math.expm1(-2 * eta**2 * h)) * noise.normal(x.shape, dtype=x.dtype)
+    assert torch.allclose(last.x, x, rtol=0, atol=1e-9)
