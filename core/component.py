@@ -9,7 +9,8 @@ import math
 from abc import ABC
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import attrs
 
@@ -57,7 +58,8 @@ class Within:
         )
 
     def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-        types = {each for each in get_args(attribute.type) or (attribute.type,) if each is not type(None)}
+        union = get_args(attribute.type) if get_origin(attribute.type) in (Union, UnionType) else (attribute.type,)
+        types = {each for each in union if each is not type(None)}
         if value is not None and types and types <= {int, float}:
             whole = types == {int}
             if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):

@@ -12,7 +12,7 @@ from scoresde.core import NoiseConditional, Score, Step, iterate, sample, train
 from scoresde.core.arguments import given
 from scoresde.core.latents import decode, encode, interpolate
 from scoresde.core.sampling import finish
-from scoresde.plugins import VE, VP, Ancestral, Uniform
+from scoresde.plugins import VE, VP, Ancestral, Auto, Heun, Uniform, UniPC
 
 HOW = "condition, corrector, device, evaluations, grid, inputs, predictor, predicts, sampler, scale_input, seed, steps, time"  # of sample
 CODES = "chunk, condition, device, inputs, method, predicts, scale_input, time"
@@ -100,3 +100,21 @@ def test_none_is_as_not_given_but_as_the_time() -> None:
     next(steps)
     assert seen == [1.0]
     assert torch.equal(encode(VP(), normal, X + 1, condition=None, inputs=None, method=None), encode(VP(), normal, X + 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Auto(tau="1"), TypeError, "tau = '1': expected a number"),
+        (lambda: Heun(churn=True), TypeError, "churn = True: expected a number"),
+        (lambda: UniPC(amplification="5"), TypeError, "amplification = '5': expected a number"),
+        (lambda: UniPC(order=2.5), TypeError, "order = 2.5: expected a whole number"),
+        (lambda: Auto(tau=float("nan")), ValueError, "tau = nan is out of range: it must be >= 0 and <= 1000"),
+        (lambda: UniPC(form="x"), ValueError, "form = 'x' is no choice: it must be one of 'noise', 'denoised'"),
+    ],
+)
+def test_an_option_of_a_component_says_its_name(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=exactly(message)):
+        make()
+    assert UniPC(amplification=None) == UniPC()
+    assert Auto(tau=1).tau == 1
