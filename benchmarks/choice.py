@@ -32,7 +32,7 @@ OF_THE_FLOW: Mapping[str, Method] = {
     "the angle at 1": (UniPC(**{**FLOW, "scale": 1.0}), Balanced()),
     "log-SNR for the angle": (UniPC(**{**FLOW, "variable": "log_snr"}), Balanced()),
     "the noise for the mean": (UniPC(**{**FLOW, "form": "noise"}), Balanced()),
-    "no correction": (AdamsBashforth(order=4, form="denoised", variable="angle", scale=3.0), Balanced()),
+    "no correction, not bounded": (AdamsBashforth(order=4, form="denoised", variable="angle", scale=3.0), Balanced()),
     "the grid `log_snr`": (UniPC(**FLOW), LogSNR()),
     "the grid `karras`": (UniPC(**FLOW), Karras()),
 }

@@ -62,5 +62,5 @@ def test_the_plane_has_neither_levels_nor_a_range() -> None:
 
 
 def test_an_unknown_figure_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^'spiral' is no choice: it must be one of 'moons', 'circles', 'swiss_roll'$"):
+    with pytest.raises(ValueError, match=r"^figure = 'spiral' is no choice: it must be one of 'moons', 'circles', 'swiss_roll'$"):
         Toy(figure="spiral")
