@@ -6,6 +6,7 @@ random number comes from the ``noise`` that is handed in. Components are immutab
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -29,6 +30,11 @@ class Interval(NamedTuple):
     s: float
     index: int  # type: ignore[assignment]
     count: int  # type: ignore[assignment]
+
+    @staticmethod
+    def chain(times: Sequence[float]) -> tuple["Interval", ...]:
+        """The steps of these times, falling floats, from each to the next."""
+        return tuple(Interval(t, s, i, len(times) - 1) for i, (t, s) in enumerate(pairwise(times)))
 
 
 class Step(NamedTuple):

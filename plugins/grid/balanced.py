@@ -40,5 +40,4 @@ class Balanced(Grid):
         density = np.cosh(half + np.log(self.scale)) ** (-1 / self.power)
         share = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
         inner = np.interp(np.arange(1, count) / count, share / share[-1], half)
-        times = [sde.t_max, *(float(sde.time(2 * value)) for value in inner.tolist()), end]
-        return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+        return Interval.chain([sde.t_max, *(float(sde.time(2 * value)) for value in inner.tolist()), end])

@@ -35,5 +35,4 @@ def between(sde: LinearSDE, rho: float, end: float, count: int) -> tuple[Interva
     """The steps from T to the time ``end``."""
     first, last = (math.exp(-0.5 / rho * float(sde.log_snr(t))) for t in (sde.t_max, end))
     roots = [first + (last - first) * (i / count) for i in range(1, count)]
-    times = [sde.t_max, *(float(sde.time(-2 * rho * math.log(root))) for root in roots), end]
-    return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+    return Interval.chain([sde.t_max, *(float(sde.time(-2 * rho * math.log(root))) for root in roots), end])

@@ -22,5 +22,4 @@ class LogSNR(Grid):
         end = self.last(sde)
         first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
         inner = [float(sde.time(first + (last - first) * (i / count))) for i in range(1, count)]
-        times = [sde.t_max, *inner, end]
-        return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+        return Interval.chain([sde.t_max, *inner, end])

@@ -19,5 +19,4 @@ class Quadratic(Grid):
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         end = self.last(sde)
         first, last = sde.t_max**0.5, end**0.5
-        times = [sde.t_max, *((first + (last - first) * (i / count)) ** 2 for i in range(1, count)), end]
-        return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+        return Interval.chain([sde.t_max, *((first + (last - first) * (i / count)) ** 2 for i in range(1, count)), end])

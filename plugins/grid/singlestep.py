@@ -40,5 +40,4 @@ class Singlestep(Grid):
         first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
         steps = orders(count)
         shares = list(accumulate(1 / (order * len(steps)) for order in steps for _ in range(order)))[:-1]
-        times = [sde.t_max, *(float(sde.time(first + (last - first) * share)) for share in shares), end]
-        return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+        return Interval.chain([sde.t_max, *(float(sde.time(first + (last - first) * share)) for share in shares), end])

@@ -18,5 +18,4 @@ class Uniform(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         end = self.last(sde)
-        times = [sde.t_max + (end - sde.t_max) * (i / count) for i in range(count)] + [end]
-        return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+        return Interval.chain([sde.t_max + (end - sde.t_max) * (i / count) for i in range(count)] + [end])

@@ -62,8 +62,7 @@ def uneven(sde: SDE, count: int) -> tuple[Interval, ...]:
     """So many steps between these two times, every other one half again as long."""
     first, last = middle(sde)
     lengths = torch.tensor([1.0, 1.5], dtype=torch.float64).repeat(count)[:count].cumsum(0)
-    times = [first, *(first + (last - first) * lengths / lengths[-1]).tolist()]
-    return tuple(Interval(times[i], times[i + 1], i, count) for i in range(count))
+    return Interval.chain([first, *(first + (last - first) * lengths / lengths[-1]).tolist()])
 
 
 def even(sde: SDE, count: int) -> tuple[Interval, ...]:
