@@ -17,7 +17,7 @@ def given(function: str, keywords: Mapping[str, Any], known: Iterable[str]) -> d
     names = sorted(known)
     for name in keywords:
         if name not in names:
-            close = get_close_matches(name, names, n=1)
+            close = get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(names)}"
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}: {hint}")
     return {name: value for name, value in keywords.items() if value is not None or name == "time"}

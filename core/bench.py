@@ -138,9 +138,11 @@ def of_sampler(sampler: Sampler, grid: Grid | None, sde: LinearSDE, budget: int 
     """
     run = scheduled(sde, sampler, grid, 1, budget)
     sampler.check(sde, run.intervals, contiguous=run.grid.contiguous, projects=False)
-    if run.grid.last(sde) != sde.sampling_end:
-        ends = f"grid {run.grid.name!r} ends at t = {run.grid.last(sde):g}"
-        raise ValueError(f"{ends}, and the exact answers stand at {sde.sampling_end:g}: leave its end out, or take another grid")
+    end = run.intervals[-1].s if run.grid.contiguous else run.intervals[-1].t
+    if end != sde.sampling_end:
+        raise ValueError(
+            f"grid {run.grid.name!r} ends at t = {end:g}, and the exact answers stand at {sde.sampling_end:g}: take one that ends there"
+        )
 
     def method(score: Score, x: Tensor) -> Tensor:
         *_, last = trajectory(score, run.sampler, run.intervals, x, BatchNoise(seed))

@@ -149,6 +149,11 @@ def comparison(measured: Sequence[Row], known: Sequence[Row], metric: Metric) ->
             for row in measured
             if row.problem == problem and row.budget is None
         ]
+        lines += [
+            f"  {'':{width}}  {row.figures.evaluations} evaluations made of {row.budget}: more than it declares"
+            for row in measured
+            if row.problem == problem and row.budget is not None and row.figures.evaluations > row.budget
+        ]
     return "\n".join(lines)
 
 

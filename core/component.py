@@ -58,12 +58,7 @@ class Within:
         )
 
     def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-        union = get_args(attribute.type) if get_origin(attribute.type) in (Union, UnionType) else (attribute.type,)
-        types = {each for each in union if each is not type(None)}
-        if value is not None and types and types <= {int, float}:
-            whole = types == {int}
-            if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
-                raise TypeError(f"{attribute.name} = {value!r}: expected a {'whole ' if whole else ''}number")
+        _check_numbers(attribute.name, value, attribute.type)
         for number in _numbers(value):
             if not self.holds(number):
                 raise ValueError(f"{attribute.name} = {number!r} is out of range: it must be {self}")
@@ -88,6 +83,25 @@ def option(
     """
     within = Within(at_least=at_least, above=above, at_most=at_most, below=below)
     return attrs.field(default=default, validator=within, metadata={"within": within, "help": help})
+
+
+def _check_numbers(name: str, value: object, wanted: Any) -> None:
+    """Raises TypeError where the type is of numbers, or a tuple of them, and the value is not."""
+    types = set(get_args(wanted)) if get_origin(wanted) in (Union, UnionType) else {wanted}
+    if value is None and type(None) in types:
+        return
+    types -= {type(None)}
+    if types and types <= {int, float}:
+        whole = types == {int}
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            raise TypeError(f"{name} = {value!r}: expected a {'whole ' if whole else ''}number")
+    for each in types:
+        elements = set(get_args(each)) - {Ellipsis} if get_origin(each) is tuple else set()
+        if elements and elements <= {int, float}:
+            if not isinstance(value, tuple):
+                raise TypeError(f"{name} = {value!r}: expected a tuple of numbers")
+            for place, item in enumerate(value):
+                _check_numbers(f"{name}[{place}]", item, int if elements == {int} else float)
 
 
 def _numbers(value: object) -> list[float]:

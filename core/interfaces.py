@@ -5,7 +5,7 @@ random number comes from the ``noise`` that is handed in. Components are immutab
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -32,9 +32,10 @@ class Interval(NamedTuple):
     count: int  # type: ignore[assignment]
 
     @staticmethod
-    def chain(times: Sequence[float]) -> tuple["Interval", ...]:
-        """The steps of these times, falling floats, from each to the next."""
-        return tuple(Interval(t, s, i, len(times) - 1) for i, (t, s) in enumerate(pairwise(times)))
+    def chain(times: Iterable[float]) -> tuple["Interval", ...]:
+        """The steps of these falling times, from each to the next."""
+        floats = [float(time) for time in times]
+        return tuple(Interval(t, s, i, len(floats) - 1) for i, (t, s) in enumerate(pairwise(floats)))
 
 
 class Step(NamedTuple):

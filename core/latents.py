@@ -117,6 +117,9 @@ def _run(direction: Literal["encode", "decode"], sde: SDE, network: Callable[...
     how = given(direction, keywords, How.__annotations__)
     check_parts(sde, network, how)
     check_count("chunk", how.get("chunk", 64))
+    if not isinstance(x, Tensor) or x.ndim < 2:
+        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise ValueError(f"{direction}: {found} is no batch: give a tensor (B, *)")
     if not x.is_floating_point():
         raise ValueError(f"{direction}: {x.dtype} holds no codes: give floating-point numbers, in the model's range")
     score = as_score(sde, network, how)

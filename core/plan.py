@@ -84,10 +84,10 @@ def _conditioning(workspace: Workspace, score: Score) -> str:
         )
     if len(seen) < 2:
         return f"{what}: {count} samples in {steps} steps"
-    (start, before), (end, after) = seen[min(1, len(seen) - 2)], seen[-1]
-    timed = max(len(seen) - 2, 1)
-    made = (after - before) * steps // timed + run.denoising
-    return _line(workspace, what, count, steps, made, (end - start) * steps / timed)
+    (start, none), (first, before), (end, after) = seen[0], seen[1], seen[-1]
+    timed = len(seen) - 2
+    made = before - none + ((after - before) * (steps - 1) // timed if timed else 0)
+    return _line(workspace, what, count, steps, made + run.denoising, (end - first) / timed * steps if timed else first - start)
 
 
 def _line(workspace: Workspace, what: str, count: int, steps: int, evaluations: int | None, seconds: float) -> str:

@@ -50,7 +50,10 @@ def scheduled(
     denoising = 0 if denoise in _FREE else 1
     count = steps if evaluations is None else _steps(sampler, evaluations - denoising)
     used = grid or sampler.own_grid or builtin("grid", "uniform")
-    return Schedule(sampler.chosen(count), used, checked(used, sde, used.intervals(sde, count)), denoising)
+    intervals = checked(used, sde, used.intervals(sde, count))
+    if len(intervals) != count:
+        raise ValueError(f"grid {used.name!r} makes {len(intervals)} intervals of {count} steps")
+    return Schedule(sampler.chosen(count), used, intervals, denoising)
 
 
 def checked(grid: Grid, sde: SDE, intervals: object) -> tuple[Interval, ...]:

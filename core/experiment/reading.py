@@ -35,7 +35,7 @@ def merge(base: Node, over: Node) -> Node:
     if over.is_table and any(isinstance(key, int) for key in over.content):
         return _with_elements(base, over)
     if not (base.is_table and over.is_table):
-        return over
+        return _whole(over)
     old = base.content
     changes = _changes_component(base, over)
     if changes:

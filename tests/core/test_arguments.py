@@ -12,7 +12,7 @@ from scoresde.core import NoiseConditional, Score, Step, iterate, sample, train
 from scoresde.core.arguments import given
 from scoresde.core.latents import decode, encode, interpolate
 from scoresde.core.sampling import finish
-from scoresde.plugins import VE, VP, Ancestral, Auto, Heun, Uniform, UniPC
+from scoresde.plugins import VE, VP, Ancestral, Auto, DDPMpp, Heun, Uniform, UniPC
 
 HOW = "condition, corrector, device, evaluations, grid, inputs, predictor, predicts, sampler, scale_input, seed, steps, time"  # of sample
 CODES = "chunk, condition, device, inputs, method, predicts, scale_input, time"
@@ -109,6 +109,9 @@ def test_none_is_as_not_given_but_as_the_time() -> None:
         (lambda: Heun(churn=True), TypeError, "churn = True: expected a number"),
         (lambda: UniPC(amplification="5"), TypeError, "amplification = '5': expected a number"),
         (lambda: UniPC(order=2.5), TypeError, "order = 2.5: expected a whole number"),
+        (lambda: Auto(tau=None), TypeError, "tau = None: expected a number"),
+        (lambda: DDPMpp(multipliers=(1, "2")), TypeError, "multipliers[1] = '2': expected a whole number"),
+        (lambda: DDPMpp(multipliers=2), TypeError, "multipliers = 2: expected a tuple of numbers"),
         (lambda: Auto(tau=float("nan")), ValueError, "tau = nan is out of range: it must be >= 0 and <= 1000"),
         (lambda: UniPC(form="x"), ValueError, "form = 'x' is no choice: it must be one of 'noise', 'denoised'"),
     ],

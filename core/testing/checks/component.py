@@ -30,7 +30,7 @@ Exercise: TypeAlias = Callable[[Any, SDE, Tensor, Noise], Sequence[Tensor]]
 
 SHAPES = ((6,), (2, 6), (3, 8, 8), (1, 2, 4, 4))  # of one item, in ranks 1 to 4
 BATCH = 4
-_SOURCE = re.compile(r"\b(19|20)\d\d\b|arXiv|https?://")
+_SOURCE = re.compile(r"\b(1[6-9]|20)\d\d\b|arXiv|https?://")
 
 
 def state(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -74,7 +74,7 @@ def check_frozen(subject: Subject) -> None:
     assert attrs.has(cls), f"{cls.__name__} lacks @attrs.frozen(kw_only=True)"
     for name in [field.name for field in attrs.fields(cls)] or ["anything"]:
         try:
-            setattr(copy.copy(component), name, None)  # the others look at the component as it is
+            setattr(copy.copy(component), name, getattr(component, name, None))  # the others look at the component as it is
         except (attrs.exceptions.FrozenInstanceError, AttributeError):
             continue
         raise AssertionError(f"its field {name} can be set after it is made")

@@ -60,7 +60,7 @@ def test_a_sampler_that_decides_itself_how_often_it_evaluates(scoresde: Command,
         (("heun", "--set", "grid.rho=3"), "--set grid.rho=3: sets an option of a grid: name it by --grid"),
         (
             ("heun", "--grid", "edm", "--sde", "sub_vp"),
-            "heun on 2-D sub_vp: grid 'edm' ends at t = 0.0100167, and the exact answers stand at 0.001: leave its end out, or",
+            "heun on 2-D sub_vp: grid 'edm' ends at t = 0.0100167, and the exact answers stand at 0.001: take one that",
         ),
         (("heun", "--sde", "vpp"), "--sde vpp: there are ve, vp, sub_vp"),
         (("heun", "--dimension", "3"), "--dimension 3: there are 2"),

@@ -233,6 +233,10 @@ def test_a_plan_is_said_and_nothing_is_written(scoresde: Command, tree: Tree, fo
     repaint = ("--set", "conditioning.use=repaint", "--set", "conditioning.resamplings=3")  # 2 more in each step
     again = scoresde("run", "small-digits.toml", "--dry-run", *repaint).stdout.splitlines()
     assert again[3].startswith("condition (repaint): 2 samples in 4 steps, 16 evaluations each, about ")
+    twisted = ("--set", "conditioning.use=twisted", "--set", "sampling.corrector=false")  # one more in the first step
+    operator = ("--set", "conditioning.operator={ use = 'mask' }", "--set", "conditioning.std=0.1")
+    again = scoresde("run", "small-digits.toml", "--dry-run", *twisted, *operator).stdout.splitlines()
+    assert again[3].startswith("condition (twisted): 2 samples in 4 steps, 5 evaluations each, about ")
     scoresde("run", "small-digits.toml", *repaint)
     figures = {figure["name"]: figure for figure in json.loads(Path("runs/small-digits/results.json").read_text())["figures"]}
     assert figures["repaint_psnr_db"]["protocol"]["samples"]["evaluations"] == 16

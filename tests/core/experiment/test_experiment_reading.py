@@ -136,6 +136,7 @@ def test_an_override_of_an_element_leaves_the_others(based: str, loaded: Loads) 
         ("data.mean[2]=1.0", "data.mean has no such element: its last is data.mean[1]"),
         ("data[0]=1", "data is a table, which has no elements"),
         ("data.shape[0]=1", "data.shape is not in the file, and so has no element to change: give the whole array"),
+        ("data.mean[1].x[0]=1", "data.mean[1].x is not in the file, and so has no element to change: give the whole array"),
         ("data.mean[1].x=1", "data.mean[1] = { x = 1 } is a table, expected a number"),
         ("data.mean[-1]=1.0", "expected KEY=VALUE, such as sde.beta_max=15"),
     ],

@@ -156,8 +156,8 @@ def test_a_resolved_experiment_can_be_changed_by_plain_names(base: str, registry
 
 def test_a_none_that_no_file_can_say(base: str, registry: Registry, loaded: Loads) -> None:
     experiment = loaded(base + "[training]\nsteps = 1\n")
-    experiment = attrs.evolve(experiment, training=attrs.evolve(experiment.training, clip=None))
-    with pytest.raises(ValueError, match=r"^clip of Training is None, which TOML cannot say, and its default is 1\.0$"):
+    experiment = attrs.evolve(experiment, training=attrs.evolve(experiment.training, ema_ramp=None))
+    with pytest.raises(ValueError, match=r"^ema_ramp of Training is None, which TOML cannot say, and its default is True$"):
         dumps(experiment, registry)
 
 
