@@ -52,11 +52,6 @@ class Method(NamedTuple):
     corrector: Corrector | None = None
     denoise: Denoise = "mean"
 
-    @property
-    def of_the_flow(self) -> bool:
-        """Whether it is to end where the flow does, at time 0."""
-        return self.predictor.ode_order is not None and self.denoise == "flow"
-
 
 AUTO = [Method("auto", budget, Auto(), denoise="flow") for budget in (200, 5, 10, 20, 50, 100)]
 BARE = [Method("auto, not denoised", budget, Auto()) for budget in (10, 20)]
@@ -107,7 +102,7 @@ def rows(place: Workspace, count: int, out: Path) -> Iterator[str]:
         start = time.perf_counter()
         x = drawn(method, score, test.spec, count, out)
         ends = x if ends is None else ends
-        error = f"{float((x - ends).square().mean().sqrt()):.3f}" if method.of_the_flow else ""
+        error = f"{float((x - ends).square().mean().sqrt()):.3f}" if method in AUTO else ""
         seconds = time.perf_counter() - start
         yield f"| {method.name} | {method.budget} | {judged(x, place, features)} | {error} | {seconds:.0f} |"
 

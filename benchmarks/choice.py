@@ -10,40 +10,40 @@ have, or a tenth of that, below which nothing is to be seen.
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
+from attrs import evolve
 
 from scoresde.core import Grid, Predictor
 from scoresde.core.bench import DIMENSIONS, Problem, floor, measure, of_sampler, problem
 from scoresde.core.testing import mixture_problem
-from scoresde.plugins import VE, VP, AdamsBashforth, Balanced, Karras, LogSNR, PredictorCorrector, SASolver, SubVP, UniPC
+from scoresde.plugins import VE, VP, AdamsBashforth, Auto, Balanced, Karras, LogSNR, PredictorCorrector, SubVP
 
 BUDGETS, SEEDS = (5, 10, 20, 50), (31, 32)
 Method: TypeAlias = tuple[Predictor, Grid]
 
-FLOW: dict[str, Any] = {"order": 4, "form": "denoised", "variable": "angle", "scale": 3.0, "amplification": 5.0}
-NOISE: dict[str, Any] = {"order": 3, "tau": 1.0, "variable": "angle", "scale": 3.0, "amplification": 5.0}
+FLOW, NOISE, GRID = Auto().chosen(1), Auto(tau=1.0).chosen(1), Balanced()
 OF_THE_FLOW: Mapping[str, Method] = {
-    "`auto`": (UniPC(**FLOW), Balanced()),
-    "order 3": (UniPC(**{**FLOW, "order": 3}), Balanced()),
-    "order 2": (UniPC(**{**FLOW, "order": 2}), Balanced()),
-    "not bounded": (UniPC(**{**FLOW, "amplification": None}), Balanced()),
-    "the angle at 1": (UniPC(**{**FLOW, "scale": 1.0}), Balanced()),
-    "log-SNR for the angle": (UniPC(**{**FLOW, "variable": "log_snr"}), Balanced()),
-    "the noise for the mean": (UniPC(**{**FLOW, "form": "noise"}), Balanced()),
-    "no correction, not bounded": (AdamsBashforth(order=4, form="denoised", variable="angle", scale=3.0), Balanced()),
-    "the grid `log_snr`": (UniPC(**FLOW), LogSNR()),
-    "the grid `karras`": (UniPC(**FLOW), Karras()),
+    "`auto`": (FLOW, GRID),
+    "order 3": (evolve(FLOW, order=3), GRID),
+    "order 2": (evolve(FLOW, order=2), GRID),
+    "not bounded": (evolve(FLOW, amplification=None), GRID),
+    "the angle at 1": (evolve(FLOW, scale=1.0), GRID),
+    "log-SNR for the angle": (evolve(FLOW, variable="log_snr"), GRID),
+    "the noise for the mean": (evolve(FLOW, form="noise"), GRID),
+    "no correction, not bounded": (AdamsBashforth(order=4, form="denoised", variable="angle", scale=3.0), GRID),
+    "the grid `log_snr`": (FLOW, LogSNR()),
+    "the grid `karras`": (FLOW, Karras()),
 }
 WITH_NOISE: Mapping[str, Method] = {
-    "`auto`, `tau = 1`": (SASolver(**NOISE), Balanced()),
-    "order 2": (SASolver(**{**NOISE, "order": 2}), Balanced()),
-    "not bounded": (SASolver(**{**NOISE, "amplification": None}), Balanced()),
-    "the angle at 1": (SASolver(**{**NOISE, "scale": 1.0}), Balanced()),
-    "log-SNR for the angle": (SASolver(**{**NOISE, "variable": "log_snr"}), Balanced()),
-    "the grid `log_snr`": (SASolver(**NOISE), LogSNR()),
-    "the grid `karras`": (SASolver(**NOISE), Karras()),
+    "`auto`, `tau = 1`": (NOISE, GRID),
+    "order 2": (evolve(NOISE, order=2), GRID),
+    "not bounded": (evolve(NOISE, amplification=None), GRID),
+    "the angle at 1": (evolve(NOISE, scale=1.0), GRID),
+    "log-SNR for the angle": (evolve(NOISE, variable="log_snr"), GRID),
+    "the grid `log_snr`": (NOISE, LogSNR()),
+    "the grid `karras`": (NOISE, Karras()),
 }
 
 

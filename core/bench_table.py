@@ -135,12 +135,13 @@ def comparison(measured: Sequence[Row], known: Sequence[Row], metric: Metric) ->
     mine = "auto tau = 1" if noise else "auto"
     width = max(21, len(name))
     lines = [WORDS[metric], f"{'':{width + 2}}" + "".join(f"{budget:>11}" for budget in BUDGETS)]
-    beside = {mine: [row for row in known if row.method == mine], "other libraries' best": [row for row in known if row.library != OURS]}
+    shown = {name: measured} | ({} if name == mine else {mine: [row for row in known if row.method == mine]})
+    shown["other libraries' best"] = [row for row in known if row.library != OURS]
     for problem in PROBLEMS:
         if not any(row.problem == problem for row in measured):
             continue
         lines.append(problem)
-        for label, rows in ({name: measured, **beside} | {name: measured}).items():
+        for label, rows in shown.items():
             cells = [best(rows, problem, budget, metric) for budget in BUDGETS]
             if rows is measured or any(cells):
                 lines.append(f"  {label:{width}}" + "".join(f"{_number(row, metric) if row else '-':>11}" for row in cells))

@@ -1,5 +1,6 @@
 """Times at equal steps of log-SNR, for any linear SDE (Lu et al., 2022, "DPM-Solver", sec. 3.4; Kingma et al., 2021)."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, final
 
 import attrs
@@ -19,7 +20,10 @@ class LogSNR(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        end = self.last(sde)
-        first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
-        inner = [float(sde.time(first + (last - first) * (i / count))) for i in range(1, count)]
-        return Interval.chain([sde.t_max, *inner, end])
+        return at_shares(sde, self.last(sde), [i / count for i in range(1, count)])
+
+
+def at_shares(sde: LinearSDE, end: float, shares: Sequence[float]) -> tuple[Interval, ...]:
+    """The steps from T to the time ``end`` between which these shares of the way in log-SNR are gone, 0 < share < 1."""
+    first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
+    return Interval.chain([sde.t_max, *(float(sde.time(first + (last - first) * share)) for share in shares), end])

@@ -17,6 +17,8 @@ import attrs
 
 from scoresde.core import SDE, Grid, Interval, LinearSDE, option
 
+from .log_snr import at_shares
+
 
 def orders(evaluations: int) -> tuple[int, ...]:
     """Those of the steps, one after the other."""
@@ -36,8 +38,6 @@ class Singlestep(Grid):
 
     def intervals(self, sde: SDE, count: int) -> tuple[Interval, ...]:
         assert isinstance(sde, LinearSDE)
-        end = self.last(sde)
-        first, last = float(sde.log_snr(sde.t_max)), float(sde.log_snr(end))
         steps = orders(count)
-        shares = list(accumulate(1 / (order * len(steps)) for order in steps for _ in range(order)))[:-1]
-        return Interval.chain([sde.t_max, *(float(sde.time(first + (last - first) * share)) for share in shares), end])
+        shares = list(accumulate(1 / (order * len(steps)) for order in steps for _ in range(order)))
+        return at_shares(sde, self.last(sde), shares[:-1])
